@@ -1,0 +1,186 @@
+// swift-tools-version: 6.2
+
+import Foundation
+import PackageDescription
+
+// One target per room of docs/architecture.md. Dependencies point one way; Tests/ArchitectureTests compares this graph
+// with the checked-in allow-list, so that nothing above the cluster client ever imports the engine.
+
+let warningsAreErrors = ProcessInfo.processInfo.environment["SAMPAN_WARNINGS_AS_ERRORS"] == "1"
+
+let settings: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    ] + (warningsAreErrors ? [.treatAllWarnings(as: .error)] : [])
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let collections = Target.Dependency.product(name: "OrderedCollections", package: "swift-collections")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+func room(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests",
+        dependencies: [.byName(name: name), "TestKit"] + dependencies,
+        swiftSettings: settings
+    )
+}
+
+let package = Package(
+    name: "sampan",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-async-algorithms.git", from: "1.1.4"),
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-system.git", from: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf.git", from: "2.4.1"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2"),
+    ],
+    targets: [
+        // The model and the only door to a cluster.
+        room("KubernetesModel", [collections]),
+        room(
+            "KubernetesClient",
+            ["KubernetesModel", asyncHTTPClient, nioCore, nioSSL, nioHTTP1, logging, yams, serviceLifecycle]
+        ),
+
+        // Engine: the embedded one-machine Kubernetes.
+        room(
+            "APIServer",
+            [
+                "KubernetesModel", "KubernetesClient", hummingbird, hummingbirdCore,
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                grdb, httpTypes, nioCore, nioPosix, nioHTTP1, nioSSL, logging, serviceLifecycle, crypto, x509,
+                .product(name: "SwiftASN1", package: "swift-asn1"), yams,
+            ]
+        ),
+        room("Controllers", ["KubernetesModel", "KubernetesClient", crypto, logging, serviceLifecycle]),
+        room("Scheduler", ["KubernetesModel", "KubernetesClient", logging, serviceLifecycle]),
+        room(
+            "NodeAgent",
+            [
+                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioPosix,
+                serviceLifecycle,
+                subprocess, system,
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ]
+        ),
+        room(
+            "ServiceNetwork",
+            ["KubernetesModel", "KubernetesClient", logging, nioCore, nioPosix, serviceLifecycle, subprocess, system]
+        ),
+
+        // Forge: development.
+        room("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
+        room("Review", ["Git", grdb, hummingbird, httpTypes, logging, nioCore, crypto, serviceLifecycle]),
+        room("Registry", [crypto, hummingbird, httpTypes, logging, nioCore, system]),
+        room(
+            "Pipelines",
+            [
+                "Git", "Review", "KubernetesModel", "KubernetesClient", grdb, hummingbird, httpTypes, logging, nioCore,
+                serviceLifecycle, subprocess, system, yams, crypto,
+            ]
+        ),
+        room(
+            "Releases",
+            [
+                "Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", grdb, hummingbird, httpTypes,
+                logging, nioCore,
+                serviceLifecycle, subprocess, system, yams, crypto,
+            ]
+        ),
+
+        // Traffic: surge protection.
+        .target(name: "CLinux", publicHeadersPath: "include"),
+        room(
+            "Gateway",
+            [
+                "CLinux", "KubernetesModel", "KubernetesClient", hummingbird, logging, nioCore, serviceLifecycle,
+                system, yams,
+            ]
+        ),
+
+        // The program: it wires, and nothing else.
+        .executableTarget(
+            name: "sampan",
+            dependencies: [
+                "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
+                "ServiceNetwork",
+                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway",
+                argumentParser, asyncHTTPClient, crypto, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
+                subprocess, system, yams,
+            ],
+            swiftSettings: settings
+        ),
+
+        .target(
+            name: "TestKit",
+            dependencies: [
+                "KubernetesModel", "KubernetesClient", asyncHTTPClient, logging, nioCore, subprocess, system,
+            ],
+            path: "Tests/TestKit",
+            swiftSettings: settings
+        ),
+        tests("KubernetesModel"),
+        tests("KubernetesClient"),
+        tests("APIServer"),
+        tests("Controllers"),
+        tests("Scheduler"),
+        tests("NodeAgent"),
+        tests("ServiceNetwork"),
+        tests("Git"),
+        tests("Review"),
+        tests("Registry"),
+        tests("Pipelines"),
+        tests("Releases"),
+        tests("Gateway"),
+        .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["TestKit", asyncHTTPClient, subprocess],
+            path: "Tests/EndToEnd",
+            swiftSettings: settings
+        ),
+    ]
+)

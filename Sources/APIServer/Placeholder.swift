@@ -1,0 +1,6 @@
+import Crypto
+import GRDB
+import Hummingbird
+import HummingbirdTLS
+import SwiftASN1
+import X509

@@ -1,0 +1,6 @@
+import GRPCCore
+import GRPCNIOTransportHTTP2
+import GRPCProtobuf
+import Subprocess
+import SwiftProtobuf
+import SystemPackage
