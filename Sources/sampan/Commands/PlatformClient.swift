@@ -20,7 +20,7 @@ struct PlatformOption: ParsableArguments {
             return PlatformClient(url: url, token: token)
         }
         let settings = try home.settings()
-        let token = try await ControlClient(home.value).createToken(user: "root", scopes: ["api"], name: "command line")
+        let token = try await ControlClient(home.value).sessionToken()
         return PlatformClient(url: PlatformStatus.URLs(settings).web, token: token)
     }
 }

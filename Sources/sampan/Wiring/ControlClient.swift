@@ -13,6 +13,12 @@ struct ControlClient: Sendable {
         try await request(.GET, "status")
     }
 
+    /// A token of the administrator for one command.
+    func sessionToken() async throws -> String {
+        let answer: CreatedToken = try await request(.POST, "session")
+        return answer.token
+    }
+
     func createToken(user: String, scopes: [String], name: String) async throws -> String {
         let answer: CreatedToken = try await request(.POST, "tokens", TokenRequest(user: user, scopes: scopes, name: name))
         return answer.token

@@ -60,7 +60,7 @@ struct Engine: Sendable {
         services = [
             containerd, apiServer, Self.nameServer(network, informers, logger), rules, controllers,
             Scheduler(client: client, informers: informers, logger: logger), agent, informers,
-            EngineReadiness(apiServer: apiServer, runtime: runtime, agent: agent, informers: informers, board: board, logger: logger),
+            EngineReadiness(apiServer: apiServer, runtime: runtime, informers: informers, board: board, logger: logger),
         ]
     }
 
