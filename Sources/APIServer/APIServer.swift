@@ -71,6 +71,7 @@ package final class APIServer: Service {
     let service: APIService
     let authority: ClusterAuthority
     let staticTokens: StaticTokens
+    let front: APIFront
     let logger: Logger
     private let boundPort = Mutex<Int?>(nil)
 
@@ -99,6 +100,7 @@ package final class APIServer: Service {
             nodeConnection: nodeConnection,
             logger: logger
         )
+        front = APIFront(service: service, tokens: staticTokens, logger: logger)
     }
 
     /// The door for the parts that share this process.

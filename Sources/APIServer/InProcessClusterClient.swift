@@ -26,7 +26,7 @@ package struct InProcessClusterClient: ClusterClient {
             namespace: namespace,
             options: WatchOptions(list: options),
             WatchEvent.init
-        )
+        ).events
     }
 
     package func create(

@@ -21,7 +21,7 @@ extension APIService {
         namespace: String?,
         options: WatchOptions,
         _ transform: @escaping @Sendable (WatchNotification) -> Element
-    ) throws -> AsyncThrowingStream<Element, any Error> {
+    ) throws -> RunningWatch<Element> {
         let resource = definition.resource
         let filter = try filter(resource, namespace: namespace, options: options.list)
         let start = try revision(options.list.resourceVersion)
@@ -44,6 +44,12 @@ extension APIService {
         } catch {
             throw StatusError(error, resource, "")
         }
-        return stream
+        return RunningWatch(events: stream) { continuation.finish() }
     }
+}
+
+/// A watch that goes on until its stream is dropped or it is ended.
+struct RunningWatch<Element: Sendable>: Sendable {
+    let events: AsyncThrowingStream<Element, any Error>
+    let end: @Sendable () -> Void
 }
