@@ -50,6 +50,13 @@ struct PlatformClient: Sendable {
         try await decode(try await execute(request(.GET, path)))
     }
 
+    /// A plain text, at most 16 MiB of it.
+    func text(_ path: String) async throws -> [UInt8] {
+        let response = try await execute(request(.GET, path))
+        guard response.status == .ok else { throw await failure(response) }
+        return Array(buffer: try await response.body.collect(upTo: 16 << 20))
+    }
+
     func post<Value: Decodable>(_ path: String, _ fields: [String: String?]) async throws -> Value {
         var request = request(.POST, path)
         request.headers.add(name: "Content-Type", value: "application/json")
