@@ -1,5 +1,6 @@
 import Foundation
 import GRPCCore
+import KubernetesModel
 import SwiftProtobuf
 
 // MARK: - From the wire
@@ -34,11 +35,11 @@ extension RuntimeEvent {
     }
 }
 
-extension Date {
+extension Timestamp {
     /// `nil` for zero, which CRI writes for what has not happened.
     fileprivate init?(nanoseconds: Int64) {
         guard nanoseconds > 0 else { return nil }
-        self.init(timeIntervalSince1970: Double(nanoseconds) / 1e9)
+        self.init(seconds: nanoseconds / 1_000_000_000, nanoseconds: Int32(nanoseconds % 1_000_000_000))
     }
 }
 
@@ -51,7 +52,7 @@ extension Sandbox {
             podUID: status.metadata.uid,
             attempt: Int(status.metadata.attempt),
             isReady: status.state == .sandboxReady,
-            createdAt: Date(nanoseconds: status.createdAt) ?? .distantPast,
+            createdAt: Timestamp(nanoseconds: status.createdAt) ?? Timestamp(seconds: 0),
             addresses: ([status.network.ip] + status.network.additionalIps.map(\.ip)).filter { !$0.isEmpty }
         )
     }
@@ -65,9 +66,9 @@ extension Container {
             name: status.metadata.name,
             attempt: Int(status.metadata.attempt),
             state: State(status.state),
-            createdAt: Date(nanoseconds: status.createdAt) ?? .distantPast,
-            startedAt: Date(nanoseconds: status.startedAt),
-            finishedAt: Date(nanoseconds: status.finishedAt),
+            createdAt: Timestamp(nanoseconds: status.createdAt) ?? Timestamp(seconds: 0),
+            startedAt: Timestamp(nanoseconds: status.startedAt),
+            finishedAt: Timestamp(nanoseconds: status.finishedAt),
             exitCode: Int(status.exitCode),
             reason: status.reason,
             message: status.message,

@@ -1,4 +1,4 @@
-import Foundation
+import KubernetesModel
 
 /// What runs sandboxes and containers: the Container Runtime Interface in the terms of this program.
 ///
@@ -59,7 +59,7 @@ struct Sandbox: Hashable, Sendable {
     var podUID: String
     var attempt: Int
     var isReady: Bool
-    var createdAt: Date
+    var createdAt: Timestamp
     var addresses: [String]
 }
 
@@ -72,9 +72,9 @@ struct Container: Hashable, Sendable {
     /// Counts the runs of this container in its pod, from zero.
     var attempt: Int
     var state: State
-    var createdAt: Date
-    var startedAt: Date?
-    var finishedAt: Date?
+    var createdAt: Timestamp
+    var startedAt: Timestamp?
+    var finishedAt: Timestamp?
     var exitCode = 0
     var reason = ""
     var message = ""
