@@ -97,9 +97,8 @@ let package = Package(
         room(
             "NodeAgent",
             [
-                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioPosix,
-                serviceLifecycle,
-                subprocess, system,
+                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
+                serviceLifecycle, subprocess, system,
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
