@@ -90,7 +90,7 @@ package struct DetachedProcess: Hashable, Sendable {
     // MARK: - Private
 
     private func pidDescriptor() -> CInt? {
-        let descriptor = sampan_pidfd_open(pid)
+        let descriptor = clinux_pidfd_open(pid)
         return descriptor >= 0 ? descriptor : nil
     }
 
@@ -117,7 +117,7 @@ package struct DetachedProcess: Hashable, Sendable {
         defer { posix_spawnattr_destroy(&attributes) }
         posix_spawnattr_setflags(
             &attributes,
-            Int16(sampan_posix_spawn_setsid() | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)
+            Int16(clinux_posix_spawn_setsid() | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)
         )
         var signals = sigset_t()
         sigemptyset(&signals)
