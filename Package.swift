@@ -114,7 +114,7 @@ let package = Package(
         // Forge: development.
         room("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
         room("Review", ["Git", grdb, hummingbird, httpTypes, logging, nioCore, crypto, serviceLifecycle]),
-        room("Registry", [crypto, hummingbird, httpTypes, logging, nioCore, system]),
+        room("Registry", [crypto, hummingbird, httpTypes, logging, nioCore, nioPosix, system]),
         room(
             "Pipelines",
             [
@@ -126,7 +126,7 @@ let package = Package(
             "Releases",
             [
                 "Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", grdb, hummingbird, httpTypes,
-                logging, nioCore,
+                logging, nioCore, nioPosix,
                 serviceLifecycle, subprocess, system, yams, crypto,
             ]
         ),
@@ -171,9 +171,15 @@ let package = Package(
         tests("ServiceNetwork"),
         tests("Git"),
         tests("Review"),
-        tests("Registry"),
+        tests("Registry", [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, subprocess, system]),
         tests("Pipelines"),
-        tests("Releases"),
+        tests(
+            "Releases",
+            [
+                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, hummingbird, logging, nioCore,
+                subprocess, system,
+            ]
+        ),
         tests("Gateway"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
         .testTarget(
