@@ -171,12 +171,17 @@ let package = Package(
         tests("ServiceNetwork"),
         tests("Git"),
         tests("Review"),
-        tests("Registry", [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, subprocess, system]),
+        tests(
+            "Registry",
+            [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
+        ),
         tests("Pipelines"),
         tests(
             "Releases",
             [
-                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, hummingbird, logging, nioCore,
+                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, hummingbird, logging,
+                nioCore,
+                nioHTTP1,
                 subprocess, system,
             ]
         ),
