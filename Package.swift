@@ -141,13 +141,16 @@ let package = Package(
             ]
         ),
 
+        // The machine beneath: the home folder, programs that outlive the server, what a machine must have.
+        room("Host", ["CLinux", logging, serviceLifecycle, system]),
+
         // The program: it wires, and nothing else.
         .executableTarget(
             name: "sampan",
             dependencies: [
                 "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
                 "ServiceNetwork",
-                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway",
+                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway", "Host",
                 argumentParser, asyncHTTPClient, crypto, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
                 subprocess, system, yams,
             ],
@@ -186,6 +189,7 @@ let package = Package(
             ]
         ),
         tests("Gateway"),
+        tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests",

@@ -4,3 +4,5 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sched.h>
+
+#include "CLinuxProcess.h"
