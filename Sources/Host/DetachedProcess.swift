@@ -39,7 +39,9 @@ package struct DetachedProcess: Hashable, Sendable {
             withIntermediateDirectories: true
         )
         let pid = try spawn(command, logFile: logFile)
-        guard let startTime = startTime(of: pid) else { throw HostError("\(command.program) ended at once; see \(logFile)") }
+        guard let startTime = startTime(of: pid) else {
+            throw HostError("\(command.program) ended at once; see \(logFile)")
+        }
         try DurableFile.write(Array("\(pid) \(startTime)\n".utf8), to: pidFile)
         return DetachedProcess(pid: pid, startTime: startTime)
     }
@@ -113,7 +115,10 @@ package struct DetachedProcess: Hashable, Sendable {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, Int16(sampan_posix_spawn_setsid() | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        posix_spawnattr_setflags(
+            &attributes,
+            Int16(sampan_posix_spawn_setsid() | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)
+        )
         var signals = sigset_t()
         sigemptyset(&signals)
         posix_spawnattr_setsigmask(&attributes, &signals)

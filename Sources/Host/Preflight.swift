@@ -61,7 +61,9 @@ package struct Preflight: Sendable {
     }
 
     private func pausePrograms() -> Finding {
-        let missing = [("catatonit", "catatonit"), ("busybox", "busybox-static")].filter { ProgramPath.find($0.0) == nil }
+        let missing = [("catatonit", "catatonit"), ("busybox", "busybox-static")].filter {
+            ProgramPath.find($0.0) == nil
+        }
         guard !missing.isEmpty else { return .ok("static programs", "catatonit, busybox") }
         return Finding(
             check: "static programs",
@@ -150,7 +152,9 @@ package struct Preflight: Sendable {
 /// Where a program is on the search path.
 package enum ProgramPath {
     package static func find(_ name: String) -> FilePath? {
-        let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":").map(String.init)
+        let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":").map(
+            String.init
+        )
         return (folders + ["/usr/sbin", "/sbin"]).map { "\($0)/\(name)" }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
             .map { FilePath($0) }

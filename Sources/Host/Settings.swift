@@ -20,7 +20,9 @@ package struct Settings: Codable, Hashable, Sendable {
         do {
             return try JSONDecoder().decode(Settings.self, from: data)
         } catch {
-            throw HostError("\(home.settingsFile) is not valid (\(error)); restore it or remove it and run 'sampan up' again")
+            throw HostError(
+                "\(home.settingsFile) is not valid (\(error)); restore it or remove it and run 'sampan up' again"
+            )
         }
     }
 

@@ -19,10 +19,10 @@ enum NetworkCommand {
             error: .string(limit: 1 << 16)
         )
         guard result.terminationStatus.isSuccess else {
-            let reason = result.standardError ?? ""
+            let reason = result.standardError
             let command = ([program] + arguments).joined(separator: " ")
             throw Failure(description: "\(command) failed: \(reason.split(separator: "\n").first ?? "no reason given")")
         }
-        return result.standardOutput ?? ""
+        return result.standardOutput
     }
 }

@@ -10,7 +10,9 @@ package struct PodBridge: Sendable {
     /// Makes what is missing and leaves the rest alone.
     package func setUp() async throws {
         try writeNetworkList()
-        if !exists { try await NetworkCommand.run("ip", ["link", "add", "name", configuration.bridge, "type", "bridge"]) }
+        if !exists {
+            try await NetworkCommand.run("ip", ["link", "add", "name", configuration.bridge, "type", "bridge"])
+        }
         let address = "\(configuration.gatewayAddress)/\(configuration.podNetwork.prefixLength)"
         try await NetworkCommand.run("ip", ["address", "replace", address, "dev", configuration.bridge])
         try await NetworkCommand.run("ip", ["link", "set", configuration.bridge, "up"])
@@ -50,7 +52,9 @@ package struct PodBridge: Sendable {
             do {
                 try value.write(toFile: file, atomically: false, encoding: .utf8)
             } catch {
-                throw NetworkCommand.Failure(description: "cannot set \(file) to \(value): \(error.localizedDescription)")
+                throw NetworkCommand.Failure(
+                    description: "cannot set \(file) to \(value): \(error.localizedDescription)"
+                )
             }
         }
     }

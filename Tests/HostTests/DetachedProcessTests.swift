@@ -35,7 +35,9 @@ struct DetachedProcessTests {
         try await withTemporaryHome { home in
             let command = sleeper("trap '' TERM; echo armed; while :; do sleep 60 & wait; done")
             let process = try DetachedProcess.start(command, logFile: home.logFile("x"), pidFile: home.pidFile("x"))
-            try await waitUntil { (try? String(contentsOfFile: home.logFile("x").string, encoding: .utf8)) == "armed\n" }
+            try await waitUntil {
+                (try? String(contentsOfFile: home.logFile("x").string, encoding: .utf8)) == "armed\n"
+            }
             await process.stop(grace: .milliseconds(50))
             #expect(!process.isRunning)
         }

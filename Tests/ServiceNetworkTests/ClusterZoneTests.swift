@@ -11,7 +11,10 @@ struct ClusterZoneTests {
     )
 
     private static var external: JSON {
-        ["metadata": ["name": "out", "namespace": "shop"], "spec": ["type": "ExternalName", "externalName": "example.com"]]
+        [
+            "metadata": ["name": "out", "namespace": "shop"],
+            "spec": ["type": "ExternalName", "externalName": "example.com"],
+        ]
     }
 
     private func addresses(_ name: String, _ type: DNSMessage.RecordType = .a) -> [String]? {

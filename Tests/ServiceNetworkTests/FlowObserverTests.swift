@@ -23,11 +23,18 @@ struct FlowObserverTests {
         }
         var observer = FlowObserver(idleAfter: .seconds(1))
         let start = ContinuousClock.now
-        #expect(observer.isIdle([], at: start))
-        #expect(!observer.isIdle([flow(100)], at: start))
-        #expect(!observer.isIdle([flow(100)], at: start + .milliseconds(900)))
-        #expect(!observer.isIdle([flow(300)], at: start + .milliseconds(950)), "payload moved, so the time starts anew")
-        #expect(!observer.isIdle([flow(320)], at: start + .milliseconds(1900)), "an acknowledgement is no payload")
-        #expect(observer.isIdle([flow(320)], at: start + .milliseconds(1950)))
+        let looks: [(payload: Int?, milliseconds: Int, isIdle: Bool)] = [
+            (nil, 0, true),
+            (100, 0, false),
+            (100, 900, false),
+            (300, 950, false),  // payload moved, so the time starts anew
+            (320, 1900, false),  // an acknowledgement is no payload
+            (320, 1950, true),
+        ]
+        for look in looks {
+            let flows = look.payload.map { [flow($0)] } ?? []
+            let isIdle = observer.isIdle(flows, at: start + .milliseconds(look.milliseconds))
+            #expect(isIdle == look.isIdle, "after \(look.milliseconds) ms")
+        }
     }
 }

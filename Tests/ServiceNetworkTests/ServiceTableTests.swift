@@ -1,3 +1,4 @@
+import Foundation
 import KubernetesModel
 import SystemPackage
 import Testing
@@ -6,12 +7,18 @@ import Testing
 
 struct ServiceTableTests {
     @Test func readyEndpointsTakeTraffic() throws {
-        let table = ServiceTable(services: [service()], slices: [slice([("10.42.0.2", true, true), ("10.42.0.3", false, true)])])
+        let table = ServiceTable(
+            services: [service()],
+            slices: [slice([("10.42.0.2", true, true), ("10.42.0.3", false, true)])]
+        )
         #expect(try #require(table.ports.first).endpoints.map(\.address.description) == ["10.42.0.2"])
     }
 
     @Test func endingEndpointsServeWhileNoneIsReady() throws {
-        let table = ServiceTable(services: [service()], slices: [slice([("10.42.0.3", false, true), ("10.42.0.4", false, false)])])
+        let table = ServiceTable(
+            services: [service()],
+            slices: [slice([("10.42.0.3", false, true), ("10.42.0.4", false, false)])]
+        )
         #expect(try #require(table.ports.first).endpoints.map(\.address.description) == ["10.42.0.3"])
     }
 
@@ -34,7 +41,10 @@ struct ServiceTableTests {
 
     @Test func rulesetNamesEveryEndpointOnceAndSpreadsEvenly() {
         let endpoints = [("10.42.0.2", true, true), ("10.42.0.3", true, true), ("10.42.0.4", true, true)]
-        let table = ServiceTable(services: [service(), service(name: "other", clusterIP: "10.43.0.8")], slices: [slice(endpoints)])
+        let table = ServiceTable(
+            services: [service(), service(name: "other", clusterIP: "10.43.0.8")],
+            slices: [slice(endpoints)]
+        )
         let text = NftablesRuleset(table, configuration: .example).text
         #expect(text.contains("numgen random mod 3 vmap"))
         #expect(text.components(separatedBy: "chain endpoint-tcp-10.42.0.2-8080 {").count == 2)
@@ -74,7 +84,8 @@ func service(name: String = "web", clusterIP: String = "10.43.0.7", nodePort: In
 func slice(_ endpoints: [(String, Bool, Bool)], service: String = "web", port: Int = 8080) -> JSON {
     [
         "metadata": [
-            "name": .string("\(service)-1"), "namespace": "shop", "labels": ["kubernetes.io/service-name": .string(service)],
+            "name": .string("\(service)-1"), "namespace": "shop",
+            "labels": ["kubernetes.io/service-name": .string(service)],
         ],
         "endpoints": .array(
             endpoints.map { address, ready, serving in

@@ -85,7 +85,8 @@ package struct ClusterZone: Sendable {
         return addressRecords(question, addresses)
     }
 
-    private func answerEndpoint(_ question: DNSMessage.Question, named name: String, of service: ServiceView) -> Answer {
+    private func answerEndpoint(_ question: DNSMessage.Question, named name: String, of service: ServiceView) -> Answer
+    {
         let addresses = endpoints(of: service).filter { label(of: $0) == name }.map(\.address)
         return addresses.isEmpty ? .nameError : addressRecords(question, addresses)
     }
@@ -96,7 +97,9 @@ package struct ClusterZone: Sendable {
         transport: Substring,
         of service: ServiceView
     ) -> Answer {
-        guard let wanted = service.ports.first(where: { $0.name == port && $0.transport == transport }) else { return .nameError }
+        guard let wanted = service.ports.first(where: { $0.name == port && $0.transport == transport }) else {
+            return .nameError
+        }
         guard question.type == .srv || question.type == .any else { return .noData }
         let target = name(of: service.key)
         if service.clusterAddress != nil { return .records([portRecord(question, wanted.port, target)]) }

@@ -68,7 +68,9 @@ package struct DNSName: Hashable, Sendable, CustomStringConvertible {
 
     /// The labels before `suffix`, or `nil` when the name does not end in it.
     package func prefix(before suffix: DNSName) -> [String]? {
-        guard labels.count >= suffix.labels.count, Array(labels.suffix(suffix.labels.count)) == suffix.labels else { return nil }
+        guard labels.count >= suffix.labels.count, Array(labels.suffix(suffix.labels.count)) == suffix.labels else {
+            return nil
+        }
         return Array(labels.dropLast(suffix.labels.count))
     }
 }

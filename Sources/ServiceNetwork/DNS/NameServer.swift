@@ -3,7 +3,7 @@ import KubernetesModel
 package import Logging
 import NIOCore
 import NIOPosix
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// The cluster's name server: answers for the cluster's own names from the informers' stores and passes all others on.
@@ -16,6 +16,7 @@ package final class NameServer: Service {
     private let upstream: UpstreamResolver
     private let logger: Logger
     private let zone: Mutex<ClusterZone?>
+    private let pending = Atomic(0)
 
     /// - Parameter address: the machine's own address where pods find the server, behind the service address.
     package init(
@@ -129,8 +130,15 @@ extension NameServer {
     private typealias Datagrams = NIOAsyncChannel<AddressedEnvelope<ByteBuffer>, AddressedEnvelope<ByteBuffer>>
     private typealias Connection = NIOAsyncChannel<ByteBuffer, ByteBuffer>
 
-    /// Queries that wait for upstream answers at once; more are dropped and asked again by their senders.
+    /// Queries and connections at work at once; more are dropped and asked again by their senders.
     private static let maximumPending = 256
+
+    private func begin() -> Bool {
+        let (_, now) = pending.add(1, ordering: .relaxed)
+        if now <= Self.maximumPending { return true }
+        pending.subtract(1, ordering: .relaxed)
+        return false
+    }
 
     private func bindDatagrams() async throws -> Datagrams {
         try await DatagramBootstrap(group: .singletonMultiThreadedEventLoopGroup)
@@ -154,13 +162,13 @@ extension NameServer {
     private func serve(_ channel: Datagrams) async throws {
         try await channel.executeThenClose { inbound, outbound in
             try await withThrowingDiscardingTaskGroup { group in
-                let pending = Atomic(0)
                 for try await envelope in inbound {
-                    guard pending.load(ordering: .relaxed) < Self.maximumPending else { continue }
-                    pending.add(1, ordering: .relaxed)
+                    guard self.begin() else { continue }
                     group.addTask {
-                        defer { pending.subtract(1, ordering: .relaxed) }
-                        guard let answer = await self.answer(Array(envelope.data.readableBytesView), limit: nil) else { return }
+                        defer { self.pending.subtract(1, ordering: .relaxed) }
+                        guard let answer = await self.answer(Array(envelope.data.readableBytesView), limit: nil) else {
+                            return
+                        }
                         let data = ByteBuffer(bytes: answer)
                         try? await outbound.write(AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: data))
                     }
@@ -173,7 +181,14 @@ extension NameServer {
         try await server.executeThenClose { connections in
             try await withThrowingDiscardingTaskGroup { group in
                 for try await connection in connections {
-                    group.addTask { try? await self.serve(connection) }
+                    guard self.begin() else {
+                        try? await connection.channel.close()
+                        continue
+                    }
+                    group.addTask {
+                        defer { self.pending.subtract(1, ordering: .relaxed) }
+                        try? await self.serve(connection)
+                    }
                 }
             }
         }
@@ -213,7 +228,11 @@ private struct DNSFrameDecoder: NIOSingleStepByteToMessageDecoder, ByteToMessage
         return .continue
     }
 
-    mutating func decodeLast(context: ChannelHandlerContext, buffer: inout ByteBuffer, seenEOF: Bool) throws -> DecodingState {
+    mutating func decodeLast(
+        context: ChannelHandlerContext,
+        buffer: inout ByteBuffer,
+        seenEOF: Bool
+    ) throws -> DecodingState {
         try decode(context: context, buffer: &buffer)
     }
 }

@@ -75,7 +75,12 @@ struct TrackedFlow: Hashable {
             else { return nil }
             let bytes = (values["bytes"] ?? []).compactMap { Int($0) }.reduce(0, +)
             let packets = (values["packets"] ?? []).compactMap { Int($0) }.reduce(0, +)
-            return TrackedFlow(client: client, clientPort: clientPort, serverPort: serverPort, payload: bytes - packets * 52)
+            return TrackedFlow(
+                client: client,
+                clientPort: clientPort,
+                serverPort: serverPort,
+                payload: bytes - packets * 52
+            )
         }
     }
 }

@@ -81,7 +81,9 @@ private struct RulesetWriter {
             let transport: ServiceTable.TransportProtocol
             let endpoint: ServiceTable.Endpoint
         }
-        let targets = Set(ports.flatMap { port in port.endpoints.map { Target(transport: port.transport, endpoint: $0) } })
+        let targets = Set(
+            ports.flatMap { port in port.endpoints.map { Target(transport: port.transport, endpoint: $0) } }
+        )
         return targets.sorted { ($0.transport, $0.endpoint) < ($1.transport, $1.endpoint) }.flatMap { target in
             let endpoint = target.endpoint
             return chain(

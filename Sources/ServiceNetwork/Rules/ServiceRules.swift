@@ -1,7 +1,7 @@
 package import KubernetesClient
 import KubernetesModel
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// Keeps the kernel's rules equal to the services and endpoints of the cluster.
@@ -34,7 +34,8 @@ package final class ServiceRules: Service {
         let continuation: CheckedContinuation<Void, Never>
     }
 
-    package convenience init(configuration: NetworkConfiguration, services: Informer, slices: Informer, logger: Logger) {
+    package convenience init(configuration: NetworkConfiguration, services: Informer, slices: Informer, logger: Logger)
+    {
         self.init(configuration: configuration, services: services, slices: slices, logger: logger) { text in
             try await NetworkCommand.run("nft", ["-f", "-"], input: text)
         }
