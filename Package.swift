@@ -119,7 +119,7 @@ let package = Package(
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ]
         ),
-        room("Registry", [crypto, hummingbird, httpTypes, logging, nioCore, system]),
+        room("Registry", [crypto, hummingbird, httpTypes, logging, nioCore, nioPosix, system]),
         room(
             "Pipelines",
             [
@@ -131,7 +131,7 @@ let package = Package(
             "Releases",
             [
                 "Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", grdb, hummingbird, httpTypes,
-                logging, nioCore,
+                logging, nioCore, nioPosix,
                 serviceLifecycle, subprocess, system, yams, crypto,
             ]
         ),
@@ -179,9 +179,20 @@ let package = Package(
         tests("ServiceNetwork"),
         tests("Git"),
         tests("Review"),
-        tests("Registry"),
+        tests(
+            "Registry",
+            [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
+        ),
         tests("Pipelines"),
-        tests("Releases"),
+        tests(
+            "Releases",
+            [
+                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, hummingbird, logging,
+                nioCore,
+                nioHTTP1,
+                subprocess, system,
+            ]
+        ),
         tests("Gateway"),
         tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),

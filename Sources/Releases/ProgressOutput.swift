@@ -1,0 +1,100 @@
+import Hummingbird
+import NIOCore
+import Synchronization
+
+/// The text that a client sees of long work while it is done.
+///
+/// Holds at most 1 MiB that the client has not read yet; what does not fit is left out, and the text says so.
+final class ProgressOutput: Sendable {
+    static let limit = 1 << 20
+
+    private struct State {
+        var waiting: [UInt8] = []
+        var leftOut = 0
+        var isFinished = false
+    }
+
+    private let state = Mutex(State())
+    private let wakeUps: AsyncStream<Void>
+    private let wakeUp: AsyncStream<Void>.Continuation
+
+    init() {
+        (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    func line(_ text: String) { write(Array(text.utf8) + [UInt8(ascii: "\n")]) }
+
+    func write(_ bytes: [UInt8]) {
+        state.withLock { state in
+            if state.waiting.count + bytes.count <= Self.limit {
+                state.waiting += bytes
+            } else {
+                state.leftOut += bytes.count
+            }
+        }
+        wakeUp.yield()
+    }
+
+    func finish() {
+        state.withLock { $0.isFinished = true }
+        wakeUp.finish()
+    }
+
+    /// Gives everything that is written, in order, until ``finish()``.
+    func forEachPart(_ body: ([UInt8]) async throws -> Void) async throws {
+        for await _ in wakeUps {
+            if let part = take() { try await body(part) }
+        }
+        if let part = take() { try await body(part) }
+    }
+
+    private func take() -> [UInt8]? {
+        state.withLock { state in
+            var part = state.waiting
+            state.waiting = []
+            if state.leftOut > 0 {
+                part += Array("\n… \(state.leftOut) bytes left out: the reader was too slow\n".utf8)
+                state.leftOut = 0
+            }
+            return part.isEmpty ? nil : part
+        }
+    }
+}
+
+extension Response {
+    /// Does `work` while the client reads what it writes, and ends with the line `sampan-exit-code: N`. The work is cancelled when
+    /// the client goes away.
+    static func streamed(
+        _ request: Request,
+        _ work: @escaping @Sendable (RequestBody, ProgressOutput) async throws -> Int
+    ) -> Response {
+        let body = ResponseBody { writer in
+            try await request.body.consumeWithCancellationOnInboundClose { body in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    let output = ProgressOutput()
+                    group.addTask { await perform(work, body, output) }
+                    try await output.forEachPart { try await writer.write(ByteBuffer(bytes: $0)) }
+                }
+            }
+            try await writer.finish(nil)
+        }
+        return Response(status: .ok, headers: [.contentType: "text/plain; charset=utf-8"], body: body)
+    }
+
+    private static func perform(
+        _ work: @Sendable (RequestBody, ProgressOutput) async throws -> Int,
+        _ body: RequestBody,
+        _ output: ProgressOutput
+    ) async {
+        var code = 1
+        do {
+            code = try await work(body, output)
+        } catch is CancellationError {
+            output.line("cancelled")
+        } catch {
+            output.line("error: \(error)")
+        }
+        output.line("sampan-exit-code: \(code)")
+        output.finish()
+    }
+}
