@@ -113,7 +113,13 @@ let package = Package(
 
         // Forge: development.
         room("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
-        room("Review", ["Git", grdb, hummingbird, httpTypes, logging, nioCore, crypto, serviceLifecycle]),
+        room(
+            "Review",
+            [
+                "Git", grdb, hummingbird, httpTypes, logging, nioCore, crypto, serviceLifecycle, system,
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ]
+        ),
         room("Registry", [crypto, hummingbird, httpTypes, logging, nioCore, system]),
         room(
             "Pipelines",
