@@ -12,6 +12,8 @@ package struct RepositoryStore: Sendable {
     /// Prepares the folders and the configuration that every git process of this store reads.
     package init(root: String) throws {
         self.root = root
+        // A git that ends early must cost one error, not the process.
+        signal(SIGPIPE, SIG_IGN)
         for folder in ["repositories", "home", "hooks", "cache", "tmp"] {
             try FileManager.default.createDirectory(atPath: "\(root)/\(folder)", withIntermediateDirectories: true)
         }
