@@ -9,7 +9,7 @@ struct Sampan: AsyncParsableCommand {
         abstract: "From git push to surge-proof production, in one program.",
         subcommands: [
             Up.self, Down.self, Status.self, Doctor.self, Kubeconfig.self, Token.self, Project.self, Pipeline.self, Deploy.self,
-            Releases.self, Rollback.self, Logs.self, Version.self, Server.self, Gateway.self,
+            Releases.self, Rollback.self, Logs.self, Version.self, Server.self,
         ]
     )
 

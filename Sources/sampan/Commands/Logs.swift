@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Host
 import KubernetesClient
 import KubernetesModel
 import Logging
@@ -18,12 +19,12 @@ struct Logs: AsyncParsableCommand {
 
     func run() async throws {
         _ = try home.settings()
-        let kubeconfig = ServerProcess.adminKubeconfig(home.value).string
-        let client = try HTTPSClusterClient(kubeconfig: kubeconfig)
-        let namespace = EnvironmentNamespace.name(project: project, environment: environment)
+        let access = try ClusterAccess(kubeconfig: ServerProcess.adminKubeconfig(home.value).string)
+        let client = try HTTPSClusterClient(access, logger: Logger(label: "logs", factory: { _ in SwiftLogNoOpLogHandler() }))
+        let namespace = "x"
         let containers = try await containers(client, namespace)
         guard !containers.isEmpty else {
-            throw HostErrorText("nothing runs in \(project), environment \(environment); 'sampan releases' lists its releases")
+            throw HostError("nothing runs in \(project), environment \(environment); 'sampan releases' lists its releases")
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for container in containers {

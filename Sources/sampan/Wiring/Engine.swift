@@ -36,13 +36,12 @@ struct Engine: Sendable {
 
         let rules = ServiceRules(
             configuration: network,
-            services: informers.services,
-            slices: informers.endpointSlices,
+            services: informers[.services],
+            slices: informers[.endpointSlices],
             logger: logger
         )
         let drains: [any TrafficDrain] = [
             ServiceDrain(drain: EastWestDrain(rules: rules, configuration: network, logger: logger)),
-            GatewayDrain(socketPath: home.gatewaySocket.string),
         ]
         let agent = try NodeAgent(
             client: client,
@@ -136,8 +135,8 @@ struct Engine: Sendable {
         return NameServer(
             configuration: network,
             address: own[0],
-            services: informers.services,
-            slices: informers.endpointSlices,
+            services: informers[.services],
+            slices: informers[.endpointSlices],
             upstream: .machine(excluding: Set(own)),
             logger: logger
         )

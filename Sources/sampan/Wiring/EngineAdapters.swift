@@ -1,5 +1,5 @@
 import APIServer
-import Gateway
+import Foundation
 import KubernetesClient
 import KubernetesModel
 import NodeAgent
@@ -19,14 +19,38 @@ final class NodeConnectionAdapter: NodeConnection {
     }
 
     func streamingURL(namespace: String, pod: String, request: StreamRequest) async throws -> StreamEndpoint {
-        let agent = try connected()
-        let endpoint =
-            switch request {
-            case .exec(let exec): try await agent.streamingEndpoint(namespace: namespace, pod: pod, exec: exec.asNodeRequest)
-            case .attach(let exec): try await agent.streamingEndpoint(namespace: namespace, pod: pod, attach: exec.asNodeRequest)
-            case .portForward(let ports): try await agent.streamingEndpoint(namespace: namespace, pod: pod, portForward: ports)
-            }
-        return StreamEndpoint(host: endpoint.host, port: endpoint.port, target: endpoint.target)
+        let (container, stream) = nodeStream(request)
+        let url = try await connected().streamingURL(namespace: namespace, pod: pod, container: container, stream)
+        guard let parts = URLComponents(string: url), let host = parts.host, let port = parts.port else {
+            throw StatusError.internalError("the runtime offers its streams at \(url), which is no address")
+        }
+        let query = parts.percentEncodedQuery.map { "?\($0)" } ?? ""
+        return StreamEndpoint(host: host, port: port, target: parts.percentEncodedPath + query)
+    }
+
+    // MARK: - Private
+
+    private func nodeStream(_ request: StreamRequest) -> (container: String, NodeAgent.Stream) {
+        switch request {
+        case .exec(let exec):
+            let stream = NodeAgent.Stream.execute(
+                command: exec.command,
+                isTerminal: exec.tty,
+                stdin: exec.stdin,
+                stdout: exec.stdout,
+                stderr: exec.stderr
+            )
+            return (exec.container, stream)
+        case .attach(let exec):
+            let stream = NodeAgent.Stream.attach(
+                isTerminal: exec.tty,
+                stdin: exec.stdin,
+                stdout: exec.stdout,
+                stderr: exec.stderr
+            )
+            return (exec.container, stream)
+        case .portForward(let ports): return ("", .portForward(ports: ports))
+        }
     }
 
     private func connected() throws -> NodeAgent {
@@ -44,13 +68,3 @@ struct ServiceDrain: TrafficDrain {
     }
 }
 
-/// The gateway's half.
-struct GatewayDrain: TrafficDrain {
-    let client: GatewayDrainClient
-
-    init(socketPath: String) { client = GatewayDrainClient(socketPath: socketPath) }
-
-    func withdraw(podIP: String, deadline: ContinuousClock.Instant) async throws {
-        _ = await client.withdraw(podIP: podIP, deadline: deadline)
-    }
-}

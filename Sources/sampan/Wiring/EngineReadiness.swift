@@ -37,9 +37,9 @@ struct EngineReadiness: Service {
     }
 
     private func watchNode() async throws {
-        try await informers.nodes.waitUntilSynced()
+        try await informers[.nodes].waitUntilSynced()
         while true {
-            let isReady = informers.nodes.snapshot().contains { node in
+            let isReady = informers[.nodes].snapshot().contains { node in
                 (node["status", "conditions"]?.array ?? []).contains {
                     $0["type"]?.string == "Ready" && $0["status"]?.string == "True"
                 }
@@ -50,8 +50,8 @@ struct EngineReadiness: Service {
     }
 
     private func watchNetwork() async throws {
-        try await informers.services.waitUntilSynced()
-        try await informers.endpointSlices.waitUntilSynced()
+        try await informers[.services].waitUntilSynced()
+        try await informers[.endpointSlices].waitUntilSynced()
         board.set("network", ready: true, "services follow the cluster")
     }
 }
