@@ -54,7 +54,6 @@ package final class NodeAgent: Service {
         try await cancelWhenGracefulShutdown {
             try await self.runParts()
         }
-        await context.prober.shutdown()
     }
 
     private func runParts() async throws {

@@ -54,7 +54,8 @@ final class ContainerdFixture: Sendable {
         let program = FileManager.default.contents(atPath: "/bin/busybox") ?? Data()
         layer.add("bin/busybox", Array(program), mode: 0o755)
         for applet in [
-            "sh", "sleep", "cat", "echo", "ls", "nc", "httpd", "touch", "rm", "env", "id", "wget", "stat", "hostname",
+            "sh", "sleep", "cat", "echo", "ls", "nc", "httpd", "touch", "rm", "env", "id", "wget", "stat", "mkdir",
+            "hostname",
             "true", "false", "date",
         ] {
             layer.addLink("bin/\(applet)", to: "/bin/busybox")

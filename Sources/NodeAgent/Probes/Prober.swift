@@ -20,20 +20,19 @@ final class Prober: Sendable {
     }
 
     private let runtime: any ContainerRuntime
-    private let http: HTTPClient
 
-    init(runtime: any ContainerRuntime) {
-        self.runtime = runtime
+    /// One for the process, never shut down: it keeps no connection after a probe.
+    private static let http: HTTPClient = {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.certificateVerification = .none  // the certificate is the pod's own affair, as the API says
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
         configuration.httpVersion = .http1Only
         configuration.connectionPool.idleTimeout = .milliseconds(1)
-        http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-    }
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
 
-    func shutdown() async {
-        try? await http.shutdown()
+    init(runtime: any ContainerRuntime) {
+        self.runtime = runtime
     }
 
     /// Does what `action` says; the outcome of a hook is that of a probe.
@@ -73,7 +72,7 @@ final class Prober: Sendable {
         request.headers.add(name: "Connection", value: "close")
         for header in get.headers { request.headers.replaceOrAdd(name: header.name, value: header.value) }
         do {
-            let response = try await http.execute(request, timeout: TimeAmount(timeout))
+            let response = try await Self.http.execute(request, timeout: TimeAmount(timeout))
             let code = Int(response.status.code)
             return (200..<400).contains(code) ? .success : .failure("HTTP probe failed with statuscode: \(code)")
         } catch let error as HTTPClientError where error == .deadlineExceeded || error == .connectTimeout {
