@@ -46,6 +46,19 @@ import Testing
         }
     }
 
+    /// Strings are read and written eight bytes at a time: special bytes must be seen at every place of a word.
+    @Test(arguments: ["\"", "\\", "\u{1}", "\u{1f}", "é", "世", "😀", " ", "~", "\u{7f}"])
+    func seesSpecialBytesAtEveryPlace(_ special: String) throws {
+        for before in 0..<18 {
+            let text = String(repeating: "a", count: before) + special + "tail of the text"
+            let value = JSON.string(text)
+            #expect(try JSON(parsing: value.encoded()) == value)
+            if special.utf8.first.map({ $0 < 0x20 }) == true {
+                #expect(throws: JSONSyntaxError.self) { try JSON(parsing: "\"\(text)\"") }
+            }
+        }
+    }
+
     @Test func boundsTheDepth() throws {
         let deepest = JSON.maximumDepth
         let fits = String(repeating: "[", count: deepest) + String(repeating: "]", count: deepest)
