@@ -187,7 +187,8 @@ let package = Package(
         tests(
             "Releases",
             [
-                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, hummingbird, logging,
+                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes, hummingbird,
+                logging,
                 nioCore,
                 nioHTTP1,
                 subprocess, system,

@@ -101,6 +101,9 @@ extension RegistryStorage {
             let User: String?
             let Labels: [String: String]?
         }
+        struct Step: Encodable {
+            let created_by = "sampan"
+        }
         struct FileSystem: Encodable {
             let type = "layers"
             let diff_ids: [String]
@@ -110,6 +113,8 @@ extension RegistryStorage {
         let os = "linux"
         let config: Execution
         let rootfs: FileSystem
+        /// One entry for the one layer: builders refuse base images whose history and layers do not match.
+        let history = [Step()]
 
         init(_ configuration: ImageConfiguration, layer: ContentDigest) {
             architecture = configuration.architecture

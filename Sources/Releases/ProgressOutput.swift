@@ -12,6 +12,17 @@ final class ProgressOutput: Sendable {
         var waiting: [UInt8] = []
         var leftOut = 0
         var isFinished = false
+        var isAbandoned = false
+
+        mutating func take() -> [UInt8]? {
+            var part = waiting
+            waiting = []
+            if leftOut > 0 {
+                part += Array("\n… \(leftOut) bytes left out: the reader was too slow\n".utf8)
+                leftOut = 0
+            }
+            return part.isEmpty ? nil : part
+        }
     }
 
     private let state = Mutex(State())
@@ -35,28 +46,31 @@ final class ProgressOutput: Sendable {
         wakeUp.yield()
     }
 
+    /// Nothing more will be written.
     func finish() {
         state.withLock { $0.isFinished = true }
         wakeUp.finish()
     }
 
-    /// Gives everything that is written, in order, until ``finish()``.
-    func forEachPart(_ body: ([UInt8]) async throws -> Void) async throws {
-        for await _ in wakeUps {
-            if let part = take() { try await body(part) }
-        }
-        if let part = take() { try await body(part) }
+    /// Nobody reads any more.
+    func abandon() {
+        state.withLock { $0.isAbandoned = true }
+        wakeUp.finish()
     }
 
-    private func take() -> [UInt8]? {
-        state.withLock { state in
-            var part = state.waiting
-            state.waiting = []
-            if state.leftOut > 0 {
-                part += Array("\n… \(state.leftOut) bytes left out: the reader was too slow\n".utf8)
-                state.leftOut = 0
+    /// What was written since the last call, as soon as there is something; `nil` after ``finish()``. Throws when the output is
+    /// abandoned.
+    func next() async throws -> [UInt8]? {
+        while true {
+            let (part, isFinished) = try state.withLock { state in
+                if state.isAbandoned { throw CancellationError() }
+                return (state.take(), state.isFinished)
             }
-            return part.isEmpty ? nil : part
+            if let part { return part }
+            if isFinished { return nil }
+            var iterator = wakeUps.makeAsyncIterator()
+            _ = await iterator.next()
+            try Task.checkCancellation()
         }
     }
 }
@@ -69,12 +83,14 @@ extension Response {
         _ work: @escaping @Sendable (RequestBody, ProgressOutput) async throws -> Int
     ) -> Response {
         let body = ResponseBody { writer in
-            try await request.body.consumeWithCancellationOnInboundClose { body in
+            let output = ProgressOutput()
+            try await request.body.consumeWithInboundCloseHandler { body in
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    let output = ProgressOutput()
                     group.addTask { await perform(work, body, output) }
-                    try await output.forEachPart { try await writer.write(ByteBuffer(bytes: $0)) }
+                    while let part = try await output.next() { try await writer.write(ByteBuffer(bytes: part)) }
                 }
+            } onInboundClosed: {
+                output.abandon()
             }
             try await writer.finish(nil)
         }

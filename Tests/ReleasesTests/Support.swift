@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
@@ -44,6 +45,7 @@ struct JobUser: RegistryAccess {
 }
 
 /// A folder that goes away after `body`.
+@discardableResult
 func withFolder<Value>(_ body: (String) async throws -> Value) async throws -> Value {
     let path = "/tmp/releases-tests-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -128,12 +130,15 @@ extension ProgressOutput {
     /// What was written until ``finish()``.
     func text() async throws -> String {
         var text: [UInt8] = []
-        try await forEachPart { text += $0 }
+        while let part = try await next() { text += part }
         return String(decoding: text, as: UTF8.self)
     }
 }
 
 extension Parameters {
     /// The parameters of a query string.
-    init(query: String) { self = URI("/?\(query)").queryParameters }
+    init(query: String) {
+        let head = HTTPRequest(method: .get, scheme: nil, authority: nil, path: "/?\(query)")
+        self = Request(head: head, body: RequestBody(buffer: ByteBuffer())).uri.queryParameters
+    }
 }

@@ -59,7 +59,7 @@ struct BuildahCommands {
     }
 
     func configuration(of image: String) -> HostProgram {
-        program(["inspect", "--type", "image", "--format", "{{json .OCIv1.Config.ExposedPorts}}", image])
+        program(["inspect", "--type", "image", image])
     }
 
     /// Removes the containers that builds leave behind when they are killed.

@@ -25,7 +25,7 @@ struct ImageBuildRequest: Hashable, Sendable {
             name: text("image"),
             file: text("file").isEmpty ? "Dockerfile" : text("file"),
             target: text("target"),
-            arguments: parameters.getAll("build_arg").map(String.init)
+            arguments: parameters.getAll("build_arg").map { String($0) }
         )
         try validate()
     }

@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 package import Hummingbird
+import KubernetesModel
 package import Logging
 import NIOCore
 import SystemPackage
@@ -134,7 +135,7 @@ package struct ImageBuilder: Sendable {
             name: request.name,
             reference: reference,
             digest: digest,
-            ports: Self.ports(try await buildah.configuration(of: image).text())
+            ports: try Self.ports(await buildah.configuration(of: image).text())
         )
         try await builds.record(build)
         output.line("pushed \(reference)@\(digest)")
@@ -188,11 +189,13 @@ package struct ImageBuilder: Sendable {
             "auth.json": commands.authentication(caller.login),
         ]
         for (name, text) in files {
-            FileManager.default.createFile(
-                atPath: workspace.appending(name).string,
+            let path = workspace.appending(name).string
+            let isWritten = FileManager.default.createFile(
+                atPath: path,
                 contents: Data(text.utf8),
                 attributes: [.posixPermissions: 0o600]
             )
+            guard isWritten else { throw ReleaseError("the builder cannot write \(path); is the disk full?") }
         }
         return commands
     }
@@ -203,11 +206,11 @@ package struct ImageBuilder: Sendable {
         return tags.isEmpty ? ["latest"] : tags
     }
 
-    /// The TCP ports of `{"8080/tcp":{}}`.
-    static func ports(_ json: String) -> [Int] {
-        let ports = (try? JSONDecoder().decode([String: [String: String]]?.self, from: Data(json.utf8))) ?? [:]
-        return (ports ?? [:]).keys.compactMap { key in
-            let parts = key.split(separator: "/")
+    /// The exposed TCP ports in what `buildah inspect` prints: `{"OCIv1":{"config":{"ExposedPorts":{"8080/tcp":{}}}}}`.
+    static func ports(_ inspection: String) throws -> [Int] {
+        let ports = try JSON(parsing: inspection)["OCIv1", "config", "ExposedPorts"]?.object?.keys ?? []
+        return ports.compactMap { port in
+            let parts = port.split(separator: "/")
             return parts.count == 1 || parts.last == "tcp" ? parts.first.flatMap { Int($0) } : nil
         }.sorted()
     }

@@ -6,57 +6,62 @@ import Testing
 @testable import Releases
 
 struct BuildQueueTests {
+    /// What happened, in order: `start 1`, `end 1`, `a at 2`.
+    private final class Journal: Sendable {
+        private let state = Mutex<[String]>([])
+        var lines: [String] { state.withLock { $0 } }
+        func write(_ line: String) { state.withLock { $0.append(line) } }
+    }
+
     @Test func runsAsManyAsItMayInOrder() async throws {
         let queue = BuildQueue(limit: 2)
-        let (running, peak, order) = (Mutex(0), Mutex(0), Mutex<[Int]>([]))
+        let journal = Journal()
         let gate = Gate()
         try await withThrowingTaskGroup(of: Void.self) { group in
-            let started = Mutex(0)
             for index in 0..<6 {
                 group.addTask {
-                    try await queue.run(moved: { _ in started.withLock { $0 += 1 } }) {
-                        order.withLock { $0.append(index) }
-                        let now = running.withLock { value in
-                            value += 1
-                            return value
-                        }
-                        peak.withLock { $0 = max($0, now) }
+                    try await queue.run(moved: { _ in journal.write("wait") }) {
+                        journal.write("start \(index)")
                         try await gate.wait()
-                        running.withLock { $0 -= 1 }
+                        journal.write("end")
                     }
                 }
                 // The next one comes when this one runs or waits, so that the order is known.
-                try await waitUntil { order.withLock { $0.count } + started.withLock { $0 } > index }
+                try await waitUntil { journal.lines.count > index }
             }
-            #expect(order.withLock { $0 } == [0, 1])
+            #expect(journal.lines == ["start 0", "start 1", "wait", "wait", "wait", "wait"])
             gate.open()
             try await group.waitForAll()
         }
-        #expect(order.withLock { $0 } == [0, 1, 2, 3, 4, 5])
-        #expect(peak.withLock { $0 } == 2)
+        let starts = journal.lines.filter { $0.hasPrefix("start") }
+        #expect(Set(starts) == Set((0..<6).map { "start \($0)" }))
+        var running = 0
+        for line in journal.lines where line != "wait" {
+            running += line == "end" ? -1 : 1
+            #expect(running <= 2)
+        }
     }
 
     @Test func tellsThePlaceAndForgetsTheCancelled() async throws {
         let queue = BuildQueue(limit: 1)
         let gate = Gate()
-        let places = Mutex<[String]>([])
+        let journal = Journal()
         try await withThrowingTaskGroup(of: Void.self) { group in
-            let isRunning = Gate()
             group.addTask {
                 try await queue.run(moved: { _ in }) {
-                    isRunning.open()
+                    journal.write("start")
                     try await gate.wait()
                 }
             }
-            try await isRunning.wait()
-            let cancelled = Task {
-                try await queue.run(moved: { place in places.withLock { $0.append("a\(place)") } }) {}
+            try await waitUntil { journal.lines == ["start"] }
+            try await withThrowingTaskGroup(of: Void.self) { cancelled in
+                cancelled.addTask { try await queue.run(moved: { journal.write("a at \($0)") }) {} }
+                try await waitUntil { journal.lines.last == "a at 1" }
+                group.addTask { try await queue.run(moved: { journal.write("b at \($0)") }) {} }
+                try await waitUntil { journal.lines.last == "b at 2" }
+                cancelled.cancelAll()
+                await #expect(throws: CancellationError.self) { try await cancelled.next() }
             }
-            try await waitUntil { places.withLock { $0 } == ["a1"] }
-            group.addTask { try await queue.run(moved: { place in places.withLock { $0.append("b\(place)") } }) {} }
-            try await waitUntil { places.withLock { $0 } == ["a1", "b2"] }
-            cancelled.cancel()
-            await #expect(throws: CancellationError.self) { try await cancelled.value }
             gate.open()
             try await group.waitForAll()
         }

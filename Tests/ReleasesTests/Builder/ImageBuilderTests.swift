@@ -124,7 +124,7 @@ import Testing
             "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo broken here; exit 3\"]\n",
             "broken here"
         ),
-        ("FRUM scratch\n", "FRUM"), ("FROM nothere.invalid/x\n", "nothere.invalid"),
+        ("FRUM scratch\n", "no FROM statement"),
     ])
     func saysWhyABuildFails(dockerfile: String, reason: String) async throws {
         try await withBench { bench in
@@ -166,7 +166,7 @@ import Testing
             let client = HTTPClient()
             let result = await Result.catching {
                 let response = try await client.execute(request, timeout: .seconds(60))
-                for try await part in response.body where String(buffer: part).contains("STEP 3/3") { break }
+                for try await part in response.body where String(buffer: part).contains("STEP 3/") { break }
                 try await waitUntilProcesses(matching: "busybox sleep 4711", are: 1)
             }
             try await client.shutdown()
