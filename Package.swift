@@ -183,7 +183,7 @@ let package = Package(
             "Registry",
             [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
         ),
-        tests("Pipelines"),
+        tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle]),
         tests(
             "Releases",
             [

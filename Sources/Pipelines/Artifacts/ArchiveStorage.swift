@@ -1,5 +1,5 @@
-package import Foundation
-package import NIOCore
+import Foundation
+import NIOCore
 import SystemPackage
 
 /// The archives that jobs leave: artifacts and caches, as plain tar files below one folder.
@@ -31,7 +31,7 @@ package struct ArchiveStorage: Sendable {
     func store(_ body: some AsyncSequence<ByteBuffer, any Error>, at path: String) async throws -> (entries: [ArchiveEntry], size: Int) {
         let temporary = "\(root)/incoming/\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: temporary) }
-        let file = try FileDescriptor.open(
+        let file = try SystemPackage.FileDescriptor.open(
             FilePath(temporary),
             .writeOnly,
             options: [.create, .exclusiveCreate, .closeOnExec],
@@ -52,7 +52,7 @@ package struct ArchiveStorage: Sendable {
     }
 
     private static func synchronizeFolder(of path: String) throws {
-        let folder = try FileDescriptor.open(FilePath(path).removingLastComponent(), .readOnly)
+        let folder = try SystemPackage.FileDescriptor.open(FilePath(path).removingLastComponent(), .readOnly)
         try folder.closeAfter {
             guard fsync(folder.rawValue) == 0 else { throw Errno(rawValue: errno) }
         }
@@ -62,11 +62,11 @@ package struct ArchiveStorage: Sendable {
 /// An open archive, to be streamed whole or in parts.
 final class StoredArchive: Sendable {
     let size: Int
-    private let file: FileDescriptor
+    private let file: SystemPackage.FileDescriptor
 
     /// `nil` when there is none at `path`.
     init?(path: String) {
-        guard let file = try? FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) else { return nil }
+        guard let file = try? SystemPackage.FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) else { return nil }
         self.file = file
         size = Int((try? file.seek(offset: 0, from: .end)) ?? 0)
     }

@@ -1,6 +1,6 @@
 package import Foundation
-package import GRDB
-package import Review
+import GRDB
+import Review
 
 /// A pipeline as it is stored.
 package struct PipelineRecord: SnakeCaseRow, Hashable, Sendable {
