@@ -153,11 +153,12 @@ let package = Package(
         .executableTarget(
             name: "sampan",
             dependencies: [
-                "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
+                "CLinux", "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
                 "ServiceNetwork",
-                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway", "Host",
-                argumentParser, asyncHTTPClient, crypto, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
-                subprocess, system, yams,
+                "Git", "Review", "Registry", "Host",
+                argumentParser, asyncHTTPClient, crypto, httpTypes, hummingbird, logging, nioCore, nioHTTP1, serviceLifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                subprocess, system,
             ],
             swiftSettings: settings
         ),
