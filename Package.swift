@@ -163,10 +163,13 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("KubernetesModel"),
-        tests("KubernetesClient"),
+        tests(
+            "KubernetesClient",
+            [hummingbird, .product(name: "HummingbirdTLS", package: "hummingbird"), logging, nioCore, nioSSL, subprocess]
+        ),
         tests("APIServer"),
-        tests("Controllers"),
-        tests("Scheduler"),
+        tests("Controllers", [logging]),
+        tests("Scheduler", [logging]),
         tests("NodeAgent"),
         tests("ServiceNetwork"),
         tests("Git"),
