@@ -4,6 +4,11 @@ package struct JSONSyntaxError: Error, Equatable, CustomStringConvertible {
     package let offset: Int
     package let message: String
 
+    package init(offset: Int, message: String) {
+        self.offset = offset
+        self.message = message
+    }
+
     package var description: String { "invalid JSON at byte \(offset): \(message)" }
 }
 
