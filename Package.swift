@@ -176,7 +176,10 @@ let package = Package(
         tests("NodeAgent"),
         tests("ServiceNetwork"),
         tests("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
-        tests("Review", ["Git", asyncHTTPClient, grdb, hummingbird, httpTypes, logging, nioCore, subprocess, system]),
+        tests(
+            "Review",
+            ["Git", asyncHTTPClient, grdb, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
+        ),
         tests("Registry"),
         tests("Pipelines"),
         tests("Releases"),
