@@ -167,23 +167,22 @@ package final class NodeAgent: Service {
 extension NodeAgent {
     /// Stops and removes every sandbox and container of this home, then mounts, folders and control groups.
     ///
-    /// For a platform that is going away: call it while the runtime still runs and ``run()`` does not.
-    package func removeEverything() async throws {
+    /// For a platform that is going away: call it while the runtime still runs and no agent does.
+    package static func removeEverything(_ configuration: Configuration) async throws {
+        let runtime = try CRIRuntime(socketPath: configuration.runtimeSocketPath)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.context.runtime.run() }
+            group.addTask { try await runtime.run() }
             defer { group.cancelAll() }
-            try await removeAllSandboxes()
+            try await removeAllSandboxes(runtime, grace: .seconds(10))
         }
-        MountTable.unmountAll(below: context.configuration.podsDirectory)
-        for path in [context.configuration.podsDirectory, context.configuration.logsDirectory] {
+        MountTable.unmountAll(below: configuration.podsDirectory)
+        for path in [configuration.podsDirectory, configuration.logsDirectory] {
             try? FileManager.default.removeItem(atPath: path)
         }
-        CgroupTree(identifier: context.configuration.identifier).remove()
+        CgroupTree(identifier: configuration.identifier).remove()
     }
 
-    private func removeAllSandboxes() async throws {
-        let runtime = context.runtime
-        let grace = Duration.seconds(10)
+    private static func removeAllSandboxes(_ runtime: any ContainerRuntime, grace: Duration) async throws {
         let containers = try await runtime.containers(podUID: nil)
         try await withThrowingDiscardingTaskGroup { group in
             for container in containers where container.state == .running {
