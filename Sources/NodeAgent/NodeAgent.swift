@@ -51,8 +51,12 @@ package final class NodeAgent: Service {
 
     /// Runs until graceful shutdown or cancellation; the containers stay.
     package func run() async throws {
-        try await cancelWhenGracefulShutdown {
-            try await self.runParts()
+        do {
+            try await cancelWhenGracefulShutdown {
+                try await self.runParts()
+            }
+        } catch is CancellationError {
+            context.logger.info("Node agent has stopped; containers go on")
         }
     }
 
@@ -146,6 +150,7 @@ package final class NodeAgent: Service {
         // In this order: whoever is made meanwhile has a worker already.
         let sandboxes = try await context.runtime.sandboxes(podUID: nil)
         let folders = (try? FileManager.default.contentsOfDirectory(atPath: context.configuration.podsDirectory)) ?? []
+        let logs = (try? FileManager.default.contentsOfDirectory(atPath: context.configuration.logsDirectory)) ?? []
         let known = workers.withLock { Set($0.keys) }
         for sandbox in sandboxes where !known.contains(sandbox.podUID) {
             context.logger.info(
@@ -158,6 +163,9 @@ package final class NodeAgent: Service {
         for uid in folders where !known.contains(uid) {
             PodVolumes(client: context.client, podDirectory: context.configuration.podDirectory(uid)).tearDown()
             CgroupTree(identifier: context.configuration.identifier).removePod(uid)
+        }
+        for folder in logs where !known.contains(Pod.uid(ofLogFolder: folder)) {
+            try? FileManager.default.removeItem(atPath: "\(context.configuration.logsDirectory)/\(folder)")
         }
     }
 }

@@ -165,6 +165,14 @@ struct NodeRegistration: Sendable {
                 "holderIdentity": .string(name), "leaseDurationSeconds": JSON(Self.leaseSeconds), "renewTime": time,
             ],
         ]
-        _ = try await context.client.create(.leases, namespace: Self.leaseNamespace, lease)
+        do {
+            _ = try await context.client.create(.leases, namespace: Self.leaseNamespace, lease)
+        } catch let error as StatusError where error.isNotFound {
+            let namespace: JSON = [
+                "apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(Self.leaseNamespace)],
+            ]
+            _ = try await context.client.create(.namespaces, namespace)
+            _ = try await context.client.create(.leases, namespace: Self.leaseNamespace, lease)
+        }
     }
 }

@@ -2,6 +2,8 @@ import Foundation
 import KubernetesClient
 import KubernetesModel
 import Logging
+import ServiceLifecycle
+import Synchronization
 import TestKit
 import Testing
 
@@ -15,8 +17,7 @@ import Testing
         let home = "/tmp/nw-\(UInt64.random(in: .min ... .max))"
         var drains: [any TrafficDrain] = []
 
-        func withAgent(_ body: (NodeAgent) async throws -> Void) async throws {
-            defer { try? FileManager.default.removeItem(atPath: home) }
+        func makeAgent() -> NodeAgent {
             let configuration = NodeAgent.Configuration(
                 home: home,
                 identifier: "nw",
@@ -25,13 +26,18 @@ import Testing
             )
             var logger = Logger(label: "test")
             logger.logLevel = .critical
-            let agent = NodeAgent(
+            return NodeAgent(
                 client: cluster,
                 configuration: configuration,
                 runtime: runtime,
                 drains: drains,
                 logger: logger
             )
+        }
+
+        func withAgent(_ body: (NodeAgent) async throws -> Void) async throws {
+            defer { try? FileManager.default.removeItem(atPath: home) }
+            let agent = makeAgent()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try? await agent.run() }
                 defer { group.cancelAll() }
@@ -113,6 +119,22 @@ import Testing
             }
             #expect(started.runtime.calls.contains("stopContainer 2"))
         }
+    }
+
+    @Test func aGracefulShutdownLeavesContainersAlone() async throws {
+        let fixture = Fixture()
+        defer { try? FileManager.default.removeItem(atPath: fixture.home) }
+        let agent = fixture.makeAgent()
+        let group = ServiceGroup(services: [agent], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            try await fixture.create("a")
+            try await waitUntil("ready") { fixture.isReady("a") }
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+        }
+        #expect(fixture.runtime.state.withLock { $0.containers.map(\.state) } == [.running])
+        #expect(fixture.cluster.find(.leases, namespace: "kube-node-lease", name: "node-1") != nil)
     }
 
     @Test func aRuntimeThatIsAwayMakesTheNodeNotReadyAndLosesNothing() async throws {
