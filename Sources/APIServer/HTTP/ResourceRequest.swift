@@ -64,12 +64,13 @@ struct ResourceRequest {
 
     /// The body as JSON.
     ///
-    /// - Throws: 415 for media types other than JSON and YAML, 413 for bodies over the limit.
+    /// - Throws: 415 for media types other than JSON, YAML and protobuf, 413 for bodies over the limit.
     func body() async throws -> JSON {
         let type = MediaType(head.headers[.contentType] ?? "application/json").name
         let bytes = try await bytes()
         switch type {
         case "application/json", "": return try Self.json(bytes)
+        case ProtobufBody.mediaType: return try ProtobufBody.parse(bytes)
         case "application/yaml": return try YAMLBody.parse(String(decoding: bytes, as: UTF8.self))
         default: throw Self.unsupported(type)
         }
@@ -79,7 +80,8 @@ struct ResourceRequest {
     func optionalBody() async throws -> JSON? {
         let bytes = try await bytes()
         guard !bytes.isEmpty else { return nil }
-        let options = try Self.json(bytes)
+        let type = MediaType(head.headers[.contentType] ?? "application/json").name
+        let options = try type == ProtobufBody.mediaType ? ProtobufBody.parse(bytes) : Self.json(bytes)
         return options.object?.isEmpty == true ? nil : options
     }
 
@@ -109,7 +111,7 @@ struct ResourceRequest {
     private static func unsupported(_ type: String) -> StatusError {
         .unsupportedMediaType(
             "the body of the request was in an unsupported format (\(type)) - accepted media types include: "
-                + "application/json, application/yaml, and for patches application/json-patch+json, "
+                + "application/json, application/yaml, application/vnd.kubernetes.protobuf, and for patches application/json-patch+json, "
                 + "application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
         )
     }
