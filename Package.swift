@@ -155,7 +155,7 @@ let package = Package(
             dependencies: [
                 "CLinux", "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
                 "ServiceNetwork",
-                "Git", "Review", "Registry", "Host",
+                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway", "Host",
                 argumentParser, asyncHTTPClient, crypto, httpTypes, hummingbird, logging, nioCore, nioHTTP1, serviceLifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 subprocess, system,
