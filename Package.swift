@@ -178,7 +178,7 @@ let package = Package(
         tests("Git"),
         tests("Review"),
         tests("Registry"),
-        tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle]),
+        tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle, subprocess, system]),
         tests("Releases"),
         tests("Gateway"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
