@@ -187,7 +187,7 @@ let package = Package(
             "Registry",
             [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
         ),
-        tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle]),
+        tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle, subprocess, system]),
         tests(
             "Releases",
             [
