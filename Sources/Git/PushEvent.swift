@@ -86,6 +86,13 @@ package struct ProposedPush: Sendable {
     package let userID: Int
     package let updates: [Update]
     package let options: [String]
+
+    package init(projectID: Int, userID: Int, updates: [Update], options: [String] = []) {
+        self.projectID = projectID
+        self.userID = userID
+        self.updates = updates
+        self.options = options
+    }
 }
 
 /// The answer to a proposed push.

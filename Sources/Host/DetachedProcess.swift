@@ -90,7 +90,7 @@ package struct DetachedProcess: Hashable, Sendable {
     // MARK: - Private
 
     private func pidDescriptor() -> CInt? {
-        let descriptor = sampan_pidfd_open(pid)
+        let descriptor = clinux_pidfd_open(pid)
         return descriptor >= 0 ? descriptor : nil
     }
 
@@ -103,34 +103,12 @@ package struct DetachedProcess: Hashable, Sendable {
         return UInt64(fields[19])
     }
 
-    private static func spawn(_ command: Command, logFile: FilePath) throws -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, logFile.string, O_WRONLY | O_CREAT | O_APPEND, 0o600)
-        posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
-
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(
-            &attributes,
-            Int16(sampan_posix_spawn_setsid() | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)
-        )
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-
+    private static func spawn(_ command: Command, logFile: FilePath) throws -> Int32 {
         let arguments = ([command.program.string] + command.arguments).map { strdup($0) } + [nil]
         let environment = command.environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { (arguments + environment).forEach { free($0) } }
-        var pid: pid_t = 0
-        let result = posix_spawnp(&pid, command.program.string, &actions, &attributes, arguments, environment)
-        guard result == 0 else { throw HostError("cannot start \(command.program): \(Errno(rawValue: result))") }
+        defer { for text in arguments + environment { free(text) } }
+        let pid = clinux_spawn_detached(command.program.string, arguments, environment, logFile.string)
+        guard pid > 0 else { throw HostError("cannot start \(command.program): \(Errno(rawValue: -pid))") }
         return pid
     }
 }

@@ -26,7 +26,7 @@ package struct Home: Hashable, Sendable {
     package var logs: FilePath { path.appending("logs") }
     package var kubernetes: FilePath { path.appending("kubernetes") }
     package var containerd: FilePath { path.appending("containerd") }
-    package var network: FilePath { path.appending("network") }
+    package var network: FilePath { path.appending("cni") }
     package var node: FilePath { path.appending("node") }
     package var gateway: FilePath { path.appending("gateway") }
     package var forge: FilePath { path.appending("forge") }

@@ -16,6 +16,11 @@ package struct APIResponse<Body: Encodable & Sendable>: ResponseGenerator, Senda
     }
 
     package func response(from request: Request, context: some RequestContext) throws -> Response {
+        try plainResponse()
+    }
+
+    /// The answer without a request at hand.
+    package func plainResponse() throws -> Response {
         var headers = headers
         headers[.contentType] = "application/json"
         let bytes = ByteBuffer(bytes: try APIEncoder.encode(body))

@@ -48,7 +48,9 @@ package enum Permission: Sendable, Hashable, CaseIterable {
     case runPipelines
     case pullImages
     case pushImages
-    /// Change members, variables, protected branches; deploy to protected environments.
+    /// Deploy to environments that are protected.
+    case deployToProtected
+    /// Change members, variables, protected branches.
     case maintain
     /// Rename, transfer, delete.
     case own
@@ -59,7 +61,7 @@ package enum Permission: Sendable, Hashable, CaseIterable {
         case .read: .guest
         case .readCode, .fetch, .readPipelines, .pullImages: .reporter
         case .push, .writeCode, .runPipelines, .pushImages: .developer
-        case .maintain: .maintainer
+        case .deployToProtected, .maintain: .maintainer
         case .own: .owner
         }
     }
@@ -68,7 +70,7 @@ package enum Permission: Sendable, Hashable, CaseIterable {
     package var isOpenToVisitors: Bool {
         switch self {
         case .read, .readCode, .fetch, .readPipelines, .pullImages: true
-        case .push, .writeCode, .runPipelines, .pushImages, .maintain, .own: false
+        case .push, .writeCode, .runPipelines, .pushImages, .deployToProtected, .maintain, .own: false
         }
     }
 
@@ -81,15 +83,15 @@ package enum Permission: Sendable, Hashable, CaseIterable {
         case .push: [.api, .writeRepository]
         case .pullImages: [.api, .readRegistry, .writeRegistry]
         case .pushImages: [.api, .writeRegistry]
-        case .writeCode, .runPipelines, .maintain, .own: [.api]
+        case .writeCode, .runPipelines, .deployToProtected, .maintain, .own: [.api]
         }
     }
 
     /// Whether a running job may do this in its own project. What a job may do elsewhere is only to read.
     package var isOpenToJobs: Bool {
         switch self {
-        case .read, .readCode, .fetch, .readPipelines, .pullImages, .pushImages, .runPipelines, .maintain: true
-        case .push, .writeCode, .own: false
+        case .read, .readCode, .fetch, .readPipelines, .pullImages, .pushImages, .runPipelines, .deployToProtected: true
+        case .push, .writeCode, .maintain, .own: false
         }
     }
 }

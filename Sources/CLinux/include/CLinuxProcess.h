@@ -1,20 +1,13 @@
 #pragma once
 
-#include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/types.h>
-#include <unistd.h>
 
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
+/// A descriptor that becomes readable when the process ends; -errno on failure.
+int clinux_pidfd_open(pid_t pid);
 
-/// A descriptor that becomes readable when the process ends; -1 with errno on failure.
-static inline int sampan_pidfd_open(pid_t pid) {
-    return (int)syscall(SYS_pidfd_open, pid, 0);
-}
+/// Starts `program` in a session of its own with default signals, input from /dev/null, output appended to `log` and no other
+/// descriptor. Returns once the program is being executed: its pid, or -errno.
+pid_t clinux_spawn_detached(const char *program, char *const arguments[], char *const environment[], const char *log);
 
-/// The flag is hidden from Swift behind _GNU_SOURCE.
-static inline int sampan_posix_spawn_setsid(void) {
-    return 0x80;
-}
+/// Makes standard output pass on every line at once, to a pipe as to a terminal.
+void clinux_buffer_output_by_line(void);

@@ -1,0 +1,31 @@
+/// The pipeline of a project without a `.gitlab-ci.yml`.
+package enum DefaultPipeline {
+    /// The configuration for a commit with these files, or `nil` when there is nothing to build.
+    package static func configuration(paths: [String]) -> String? {
+        paths.contains("Dockerfile") ? text : nil
+    }
+
+    static let text = """
+        stages: [build, deploy]
+
+        build:
+          stage: build
+          script:
+            - sampan build
+
+        deploy:
+          stage: deploy
+          script:
+            - sampan deploy
+          resource_group: $SAMPAN_ENVIRONMENT
+          environment:
+            name: $SAMPAN_ENVIRONMENT
+          rules:
+            - if: $CI_COMMIT_BRANCH == "main" || $CI_COMMIT_BRANCH == "master"
+              variables:
+                SAMPAN_ENVIRONMENT: daily
+            - if: $CI_COMMIT_BRANCH == "release"
+              variables:
+                SAMPAN_ENVIRONMENT: production
+        """
+}

@@ -1,0 +1,239 @@
+import Foundation
+import Git
+package import Logging
+import NIOCore
+package import Review
+import ServiceLifecycle
+import Synchronization
+
+/// Pipelines from the push to the last job.
+///
+/// Every change of state is a transaction before anything acts on it. After a crash, `run()` takes up the jobs that still run, and makes
+/// the pipelines of pushes that nobody processed.
+package final class PipelineService: Service, Sendable {
+    package struct Configuration: Sendable {
+        /// The folder of the database, traces, artifacts and caches.
+        package var directory: String
+        package var server: PredefinedVariables.Server
+        /// For jobs without an `image:`.
+        package var defaultImage: String
+        package var concurrency = 4
+        /// Seconds, for jobs without a `timeout:`.
+        package var jobTimeout = 3600
+        package var artifactLifetime = Duration.seconds(30 * 86_400)
+
+        package init(directory: String, server: PredefinedVariables.Server, defaultImage: String) {
+            self.directory = directory
+            self.server = server
+            self.defaultImage = defaultImage
+        }
+    }
+
+    let configuration: Configuration
+    let forge: Forge
+    let store: PipelineStore
+    let archives: ArchiveStorage
+    let box: SecretBox
+    let executor: any JobExecutor
+    let logger: Logger
+    private let wake: AsyncStream<Void>.Continuation
+    private let wakes: AsyncStream<Void>
+    private let running = Mutex<Set<Int>>([])
+    private let stopping = Mutex<Set<Int>>([])
+
+    /// Opens the database. Give the service to `forge.setJobTokenResolver` and `forge.pushObservers.add` before requests are served.
+    package static func open(
+        _ configuration: Configuration,
+        forge: Forge,
+        box: SecretBox,
+        executor: any JobExecutor,
+        logger: Logger
+    ) async throws -> PipelineService {
+        let traces = "\(configuration.directory)/traces"
+        try FileManager.default.createDirectory(atPath: traces, withIntermediateDirectories: true)
+        let store = try await PipelineStore.open(path: "\(configuration.directory)/pipelines.sqlite")
+        let archives = try ArchiveStorage(root: configuration.directory)
+        return PipelineService(configuration, forge, store, archives, box, executor, logger)
+    }
+
+    private init(
+        _ configuration: Configuration,
+        _ forge: Forge,
+        _ store: PipelineStore,
+        _ archives: ArchiveStorage,
+        _ box: SecretBox,
+        _ executor: any JobExecutor,
+        _ logger: Logger
+    ) {
+        self.configuration = configuration
+        self.forge = forge
+        self.store = store
+        self.archives = archives
+        self.box = box
+        self.executor = executor
+        self.logger = logger
+        (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Says that there may be something to start or to stop.
+    func poke() { wake.yield() }
+
+    func tracePath(_ jobID: Int) -> String { "\(configuration.directory)/traces/\(jobID).log" }
+
+    // MARK: - Life
+
+    package func run() async throws {
+        let interrupted = try await store.jobs(withStatus: [.running, .canceling])
+        try await prepareExecutor(keeping: Set(interrupted.map(\.id)))
+        try await withThrowingDiscardingTaskGroup { group in
+            for job in interrupted { start(job, isResuming: true, in: &group) }
+            group.addTask { try await self.catchUpWithPushes() }
+            group.addTask { try await self.removeExpiredArtifacts() }
+            poke()
+            for await _ in wakes.cancelOnGracefulShutdown() {
+                try await startJobs(in: &group)
+                try await stopJobs(in: &group)
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// The cluster may still be starting: without it no job runs, but everything else does.
+    private func prepareExecutor(keeping jobIDs: Set<Int>) async throws {
+        var pause = Duration.milliseconds(100)
+        while !Task.isCancelled {
+            do {
+                return try await executor.start(keeping: jobIDs)
+            } catch {
+                logger.warning("jobs cannot run yet", metadata: ["error": "\(error)"])
+            }
+            try await Task.sleep(for: pause)
+            pause = min(pause * 2, .seconds(5))
+        }
+    }
+
+    private func startJobs(in group: inout ThrowingDiscardingTaskGroup<any Error>) async throws {
+        let room = configuration.concurrency - running.withLock { $0.count }
+        let box = box
+        let jobs = try await store.take(room: room, token: { try JobToken.make(jobID: $0, box: box) })
+        for job in jobs {
+            logger.info("job started", metadata: ["job": "\(job.id)", "name": "\(job.name)", "pipeline": "\(job.pipelineID)"])
+            start(job, isResuming: false, in: &group)
+        }
+    }
+
+    private func start(_ job: JobRecord, isResuming: Bool, in group: inout ThrowingDiscardingTaskGroup<any Error>) {
+        guard running.withLock({ $0.insert(job.id).inserted }) else { return }
+        group.addTask {
+            await self.runJob(job, isResuming: isResuming)
+            self.running.withLock { _ = $0.remove(job.id) }
+            self.poke()
+        }
+    }
+
+    private func stopJobs(in group: inout ThrowingDiscardingTaskGroup<any Error>) async throws {
+        for job in try await store.jobs(withStatus: [.canceling]) {
+            guard stopping.withLock({ $0.insert(job.id).inserted }) else { continue }
+            group.addTask {
+                await self.stop(job.id)
+                self.stopping.withLock { _ = $0.remove(job.id) }
+            }
+        }
+    }
+
+    /// Asks again until the job has ended: the first time may come before its pod is there.
+    private func stop(_ jobID: Int) async {
+        while running.withLock({ $0.contains(jobID) }), !Task.isCancelled {
+            do {
+                try await executor.stop(jobID: jobID)
+            } catch {
+                logger.warning("a job could not be stopped yet", metadata: ["job": "\(jobID)", "error": "\(error)"])
+            }
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    private func removeExpiredArtifacts() async throws {
+        while true {
+            for id in try await store.takeExpiredArtifacts() { archives.remove(archives.artifacts(ofJob: id)) }
+            try await Task.sleep(for: .seconds(600))
+        }
+    }
+
+    // MARK: - One job
+
+    private func runJob(_ job: JobRecord, isResuming: Bool) async {
+        do {
+            let trace = try JobTrace(path: tracePath(job.id))
+            let outcome = try await outcome(of: job, trace, isResuming: isResuming)
+            try Self.conclude(trace, outcome)
+            try await finish(job, outcome, trace)
+        } catch is CancellationError {
+            // The program ends; the job goes on, and the next start takes it up.
+            logger.info("job left running", metadata: ["job": "\(job.id)"])
+        } catch {
+            logger.error("a job's end could not be stored", metadata: ["job": "\(job.id)", "error": "\(error)"])
+        }
+    }
+
+    private func outcome(of job: JobRecord, _ trace: JobTrace, isResuming: Bool) async throws -> JobOutcome {
+        do {
+            let assignment = try await assignment(for: job)
+            if trace.length == 0 { try trace.append(Self.heading(job, assignment)) }
+            return try await executor.run(assignment, trace: trace, isResuming: isResuming && trace.length > 0)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            if Task.isCancelled { throw CancellationError() }
+            return .failed(.runnerSystemFailure, exitCode: nil, message: "the job could not be run: \(error)")
+        }
+    }
+
+    private func finish(_ job: JobRecord, _ outcome: JobOutcome, _ trace: JobTrace) async throws {
+        let next = try await store.finish(job.id, outcome)
+        logger.info("job ended", metadata: ["job": "\(job.id)", "outcome": "\(outcome)"])
+        if let next {
+            try trace.append("Retrying as job \(next.id) (try \(next.attempt))\n")
+            logger.info("job is tried again", metadata: ["job": "\(job.id)", "next": "\(next.id)"])
+        }
+        do {
+            try await executor.remove(jobID: job.id)
+        } catch {
+            // The next start removes what is left.
+            logger.warning("an ended job was not removed", metadata: ["job": "\(job.id)", "error": "\(error)"])
+        }
+    }
+
+    private static func heading(_ job: JobRecord, _ assignment: JobAssignment) -> String {
+        "Running job \(job.id) with Sampan\nUsing image \(assignment.image.name)\n"
+    }
+
+    private static func conclude(_ trace: JobTrace, _ outcome: JobOutcome) throws {
+        switch outcome {
+        case .success: try trace.append("\u{1b}[32;1mJob succeeded\u{1b}[0;m\n")
+        case .failed(_, _, let message): try trace.append("\u{1b}[31;1mERROR: Job failed: \(message)\u{1b}[0;m\n")
+        case .gone: try trace.append("\u{1b}[31;1mERROR: Job failed: the pod that ran this job is gone\u{1b}[0;m\n")
+        }
+    }
+}
+
+extension JobToken {
+    /// A new token for a job: only its hash recognizes it, only the key file opens it.
+    static func make(jobID: Int, box: SecretBox) throws -> JobToken {
+        let token = "glcbt-" + Secrets.text(32)
+        return JobToken(hash: Data(Secrets.digest(token)), sealed: try box.seal(token, context: "job:\(jobID)"))
+    }
+}
+
+extension PipelineService: JobTokenResolver {
+    package func job(withToken token: String) async throws -> JobIdentity? {
+        guard token.hasPrefix("glcbt-"), let found = try await store.job(tokenHash: Secrets.digest(token)) else { return nil }
+        return JobIdentity(jobID: found.job.id, projectID: found.job.projectID, userID: found.job.userID, ref: found.ref)
+    }
+}
+
+extension PipelineService: DeploymentRecorder {
+    package func recordDeployment(_ deployment: RecordedDeployment) async throws {
+        try await store.record(deployment)
+    }
+}
