@@ -97,7 +97,8 @@ let package = Package(
         room(
             "NodeAgent",
             [
-                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
+                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioPosix,
+                nioSSL,
                 serviceLifecycle, subprocess, system,
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
@@ -174,7 +175,10 @@ let package = Package(
         tests("KubernetesModel"),
         tests(
             "KubernetesClient",
-            [hummingbird, .product(name: "HummingbirdTLS", package: "hummingbird"), logging, nioCore, nioSSL, subprocess]
+            [
+                hummingbird, .product(name: "HummingbirdTLS", package: "hummingbird"), logging, nioCore, nioSSL,
+                subprocess,
+            ]
         ),
         tests("APIServer"),
         tests("Controllers", [logging]),
@@ -182,7 +186,10 @@ let package = Package(
         tests("NodeAgent"),
         tests("ServiceNetwork"),
         tests("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
-        tests("Review", ["Git", asyncHTTPClient, grdb, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]),
+        tests(
+            "Review",
+            ["Git", asyncHTTPClient, grdb, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
+        ),
         tests(
             "Registry",
             [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
@@ -191,7 +198,8 @@ let package = Package(
         tests(
             "Releases",
             [
-                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes, hummingbird,
+                "Registry", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes,
+                hummingbird,
                 logging, nioCore, nioHTTP1, subprocess, system,
             ]
         ),
