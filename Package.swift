@@ -97,9 +97,8 @@ let package = Package(
         room(
             "NodeAgent",
             [
-                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioPosix,
-                serviceLifecycle,
-                subprocess, system,
+                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
+                serviceLifecycle, subprocess, system,
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
@@ -120,7 +119,7 @@ let package = Package(
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ]
         ),
-        room("Registry", [crypto, hummingbird, httpTypes, logging, nioCore, system]),
+        room("Registry", [crypto, hummingbird, httpTypes, logging, nioCore, nioPosix, system]),
         room(
             "Pipelines",
             [
@@ -132,7 +131,7 @@ let package = Package(
             "Releases",
             [
                 "Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", grdb, hummingbird, httpTypes,
-                logging, nioCore,
+                logging, nioCore, nioPosix,
                 serviceLifecycle, subprocess, system, yams, crypto,
             ]
         ),
@@ -147,15 +146,19 @@ let package = Package(
             ]
         ),
 
+        // The machine beneath: the home folder, programs that outlive the server, what a machine must have.
+        room("Host", ["CLinux", logging, serviceLifecycle, system]),
+
         // The program: it wires, and nothing else.
         .executableTarget(
             name: "sampan",
             dependencies: [
-                "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
+                "CLinux", "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
                 "ServiceNetwork",
-                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway",
-                argumentParser, asyncHTTPClient, crypto, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
-                subprocess, system, yams,
+                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway", "Host",
+                argumentParser, asyncHTTPClient, crypto, httpTypes, hummingbird, logging, nioCore, nioHTTP1, serviceLifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                subprocess, system,
             ],
             swiftSettings: settings
         ),
@@ -169,18 +172,31 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("KubernetesModel"),
-        tests("KubernetesClient"),
+        tests(
+            "KubernetesClient",
+            [hummingbird, .product(name: "HummingbirdTLS", package: "hummingbird"), logging, nioCore, nioSSL, subprocess]
+        ),
         tests("APIServer"),
-        tests("Controllers"),
-        tests("Scheduler"),
+        tests("Controllers", [logging]),
+        tests("Scheduler", [logging]),
         tests("NodeAgent"),
         tests("ServiceNetwork"),
-        tests("Git"),
-        tests("Review"),
-        tests("Registry"),
+        tests("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
+        tests("Review", ["Git", asyncHTTPClient, grdb, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]),
+        tests(
+            "Registry",
+            [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
+        ),
         tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle, subprocess, system]),
-        tests("Releases"),
+        tests(
+            "Releases",
+            [
+                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes, hummingbird,
+                logging, nioCore, nioHTTP1, subprocess, system,
+            ]
+        ),
         tests("Gateway"),
+        tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests",

@@ -4,6 +4,11 @@ package struct JSONSyntaxError: Error, Equatable, CustomStringConvertible {
     package let offset: Int
     package let message: String
 
+    package init(offset: Int, message: String) {
+        self.offset = offset
+        self.message = message
+    }
+
     package var description: String { "invalid JSON at byte \(offset): \(message)" }
 }
 
@@ -72,6 +77,7 @@ private struct JSONParser {
             position += 1
             return .object(object)
         }
+        object.reserveCapacity(4)
         while true {
             skipWhitespace()
             guard try peek("a field name") == UInt8(ascii: "\"") else { throw error("expected a field name in quotes") }
@@ -127,6 +133,7 @@ private struct JSONParser {
     private mutating func parseString() throws(JSONSyntaxError) -> String {
         position += 1
         let start = position
+        position += StringBytes.plainPrefix(of: UnsafeBufferPointer(rebasing: bytes[start...]))
         while position < bytes.count {
             switch bytes[position] {
             case UInt8(ascii: "\""):
@@ -208,6 +215,8 @@ private struct JSONParser {
     }
 
     private func string(from buffer: UnsafeBufferPointer<UInt8>, at offset: Int) throws(JSONSyntaxError) -> String {
+        // Decoding is specialized for UTF-8, validating is generic and several times slower.
+        if StringBytes.isASCII(buffer) { return String(decoding: buffer, as: UTF8.self) }
         guard let text = String(validating: buffer, as: UTF8.self) else {
             throw JSONSyntaxError(offset: offset, message: "a string is not valid UTF-8")
         }

@@ -2,7 +2,7 @@ extension JSON {
     /// The value as compact UTF-8 JSON text, fields in their order.
     package func encoded() -> [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(1024)
+        bytes.reserveCapacity(4096)
         write(to: &bytes)
         return bytes
     }
@@ -88,7 +88,7 @@ extension JSON {
         var text = text
         text.withUTF8 { buffer in
             var start = 0
-            for index in 0..<buffer.count {
+            for index in StringBytes.plainPrefix(of: buffer)..<buffer.count {
                 let byte = buffer[index]
                 guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
                 bytes.append(contentsOf: buffer[start..<index])

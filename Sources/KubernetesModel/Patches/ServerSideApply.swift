@@ -56,7 +56,9 @@ package enum ServerSideApply {
         time: String,
         subresource: String? = nil
     ) -> JSON {
-        var owners = ManagedFields(of: old ?? new)
+        // A client may edit the owners themselves, as kubectl does when it turns client-side apply into server-side apply.
+        var owners = ManagedFields(of: new)
+        if owners.entries.isEmpty { owners = ManagedFields(of: old) }
         let before = TypedValue(old ?? [:], schema)
         let after = TypedValue(new, schema)
         let changes = before.changes(to: after)

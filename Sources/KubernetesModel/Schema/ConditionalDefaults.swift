@@ -13,10 +13,11 @@ enum ConditionalDefaults {
     }
 
     private static let before: [String: Rule] = [
-        "batch.v1.JobSpec": setJobCounts,
+        "apiextensions.v1.CustomResourceDefinitionNames": setDefinitionNames,
+        "batch.v1.Job": setJobCounts,
         "core.v1.Volume": setEmptyDirectory,
         "core.v1.NamespaceSpec": { $0.setAbsent("finalizers", ["kubernetes"]) },
-        "core.v1.Namespace": { $0.setAbsent("spec", [:]) },
+        "core.v1.PodTemplateSpec": { $0.setAbsent("spec", [:]) },
         "core.v1.ResourceRequirements": setRequestsFromLimits,
         "core.v1.ServiceSpec": setServiceFamilies,
         "core.v1.Secret": moveStringData,
@@ -82,16 +83,26 @@ enum ConditionalDefaults {
 
     // MARK: - Other kinds
 
-    private static func setJobCounts(_ job: inout JSONObject) {
+    /// Not for the templates of CronJobs: the Jobs made from them get their defaults when they are created.
+    private static func setJobCounts(_ object: inout JSONObject) {
+        var job = object["spec"]?.object ?? [:]
         if job["completions"] == nil, job["parallelism"] == nil {
             job["completions"] = 1
             job["parallelism"] = 1
         }
         job.setAbsent("parallelism", 1)
         job.setAbsent("backoffLimit", job["backoffLimitPerIndex"] == nil ? 6 : JSON(Int(Int32.max)))
-        if job["podReplacementPolicy"] == nil {
-            job["podReplacementPolicy"] = job["podFailurePolicy"] == nil ? "TerminatingOrFailed" : "Failed"
-        }
+        job.setAbsent("completionMode", "NonIndexed")
+        job.setAbsent("suspend", false)
+        job.setAbsent("manualSelector", false)
+        job.setAbsent("podReplacementPolicy", job["podFailurePolicy"] == nil ? "TerminatingOrFailed" : "Failed")
+        object["spec"] = .object(job)
+    }
+
+    private static func setDefinitionNames(_ names: inout JSONObject) {
+        guard let kind = names["kind"]?.string, !kind.isEmpty else { return }
+        names.setAbsent("singular", .string(kind.lowercased()))
+        names.setAbsent("listKind", .string("\(kind)List"))
     }
 
     private static func setServiceFamilies(_ service: inout JSONObject) {

@@ -1,7 +1,9 @@
 extension ResourceDefinition {
     /// `object` with everything set that its author may leave out, as the API server stores it. Applying it again changes nothing.
     package func withDefaults(_ object: JSON) -> JSON {
-        Defaulting.applied(to: object, schema)
+        var object = object
+        if !isCustom, schema.property("spec") != nil, object["spec"]?.isNull ?? true { object["spec"] = [:] }
+        return Defaulting.applied(to: object, schema)
     }
 }
 

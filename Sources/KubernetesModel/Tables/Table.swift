@@ -59,8 +59,8 @@ struct TablePrinter: Sendable {
 
     static func printer(for definition: ResourceDefinition) -> TablePrinter {
         if !definition.isCustom, let printer = builtin[definition.resource.qualifiedName] { return printer }
-        if definition.printerColumns.isEmpty { return plain }
-        return custom(definition.printerColumns)
+        if !definition.printerColumns.isEmpty { return custom(definition.printerColumns) }
+        return definition.isCustom ? custom([ageColumn]) : plain
     }
 
     static func included(_ object: JSON, _ include: IncludeObject) -> JSON? {
@@ -74,9 +74,14 @@ struct TablePrinter: Sendable {
         }
     }
 
-    private static let builtin: [String: TablePrinter] = [:]
+    /// By the qualified name of the resource.
+    private static let builtin: [String: TablePrinter] = podPrinters.merging(workloadPrinters) { printer, _ in printer }
+        .merging(networkPrinters) { printer, _ in printer }
+        .merging(clusterPrinters) { printer, _ in printer }
 
-    /// For kinds without columns of their own.
+    private static let ageColumn = PrinterColumn(name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp")
+
+    /// For built-in kinds without columns of their own.
     private static let plain = TablePrinter(columns: [.name, Column("Created At")]) { object, _ in
         [Cell.name(object), .string(object["metadata", "creationTimestamp"]?.string ?? "")]
     }
@@ -102,6 +107,44 @@ enum Cell {
     static func age(since text: String?, _ now: Int64) -> String {
         guard let time = text.flatMap(Timestamp.init) else { return "<unknown>" }
         return HumanDuration.text(seconds: now - time.seconds)
+    }
+
+    static func text(_ object: JSON, _ path: String..., or absent: String = "<none>") -> JSON {
+        let text = object[path: path]?.string ?? ""
+        return .string(text.isEmpty ? absent : text)
+    }
+
+    static func count(_ object: JSON, _ path: String...) -> JSON { object[path: path] ?? 0 }
+
+    static func joined(_ texts: [String], or absent: String = "<none>") -> JSON {
+        .string(texts.isEmpty ? absent : texts.joined(separator: ","))
+    }
+
+    /// A selector in object form, or plain labels.
+    static func selector(_ selector: JSON?) -> JSON {
+        guard let selector, let fields = selector.object, !fields.isEmpty else { return "<none>" }
+        let isPlain = fields["matchLabels"] == nil && fields["matchExpressions"] == nil
+        let labels = isPlain ? selector.stringMap : selector["matchLabels"]?.stringMap ?? [:]
+        let equal = labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        let expressions = isPlain ? [] : (selector["matchExpressions"]?.array ?? []).map(expression)
+        return joined(equal + expressions)
+    }
+
+    /// The names and images of the containers of a pod specification.
+    static func containers(_ pod: JSON?) -> [JSON] {
+        let containers = pod?["containers"]?.array ?? []
+        return ["name", "image"].map { field in joined(containers.compactMap { $0[field]?.string }) }
+    }
+
+    private static func expression(_ expression: JSON) -> String {
+        let key = expression["key"]?.string ?? ""
+        let values = (expression["values"]?.array ?? []).compactMap(\.string).sorted().joined(separator: ",")
+        switch expression["operator"]?.string {
+        case "In": return "\(key) in (\(values))"
+        case "NotIn": return "\(key) notin (\(values))"
+        case "DoesNotExist": return "!\(key)"
+        default: return key
+        }
     }
 
     static func value(_ column: PrinterColumn, _ object: JSON, _ now: Int64) -> JSON {

@@ -1,0 +1,41 @@
+# make demo    a commit's whole journey on this machine, ending with a live URL
+# make test    everything that passes without special hardware
+# make bench   comparisons with peers
+# make format  lay the sources out
+
+RUNTIME := containerd runc containernetworking-plugins nftables iproute2 conntrack git buildah catatonit busybox-static \
+	skopeo ca-certificates tar
+# kubectl from elsewhere is as good as Debian's.
+KUBECTL := $(if $(shell command -v kubectl),,kubernetes-client)
+LIBRARIES := libsqlite3-dev zlib1g-dev
+TESTING := nginx-light wrk curl python3 python3-pip
+
+export SAMPAN_WARNINGS_AS_ERRORS ?= 1
+
+.PHONY: demo test unit end-to-end lint format build packages test-packages bench
+
+packages:
+	@Scripts/install-packages $(RUNTIME) $(KUBECTL) $(LIBRARIES)
+
+test-packages: packages
+	@Scripts/install-packages $(TESTING)
+
+build: packages
+	swift build -c release --product sampan
+
+demo: build
+	Scripts/demo --sampan "$$(swift build -c release --show-bin-path)/sampan"
+
+test: test-packages lint
+	swift build --build-tests
+	swift test --skip-build --skip EndToEndTests
+	swift test --skip-build --filter EndToEndTests
+
+lint:
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests
+
+format:
+	swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+bench: test-packages build
+	Benchmarks/run "$$(swift build -c release --show-bin-path)/sampan"

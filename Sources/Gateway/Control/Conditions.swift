@@ -1,0 +1,28 @@
+import KubernetesModel
+
+/// A status condition in the words of Gateway API.
+struct GatewayCondition: Hashable, Sendable {
+    var type: String
+    var isTrue: Bool
+    var reason: String
+    var message: String
+
+    /// Keeps the time of the last change from `existing` where nothing changed.
+    func json(generation: Int, now: String, existing: JSON?) -> JSON {
+        let status = isTrue ? "True" : "False"
+        let old = existing?.array?.first { $0["type"]?.string == type }
+        let time = old?["status"]?.string == status ? old?["lastTransitionTime"]?.string : nil
+        return [
+            "type": .string(type), "status": .string(status), "reason": .string(reason),
+            "message": .string(message), "observedGeneration": JSON(generation),
+            "lastTransitionTime": .string(time ?? now),
+        ]
+    }
+}
+
+/// A status that should stand in an object.
+struct GatewayStatus: Hashable, Sendable {
+    var resource: Resource
+    var key: ObjectKey
+    var status: JSON
+}

@@ -1,0 +1,217 @@
+import CLinux
+
+typealias ConnectionPointer = UnsafeMutablePointer<Connection>
+
+/// One socket, of a client or of an endpoint. Lives in a ``ConnectionSlab``; never moves.
+struct Connection: BitwiseCopyable {
+    static let none = UInt32.max
+
+    enum Role: UInt8 { case free, client, upstream }
+
+    enum Phase: UInt8 {
+        // Of a client:
+        /// Between requests, or reading a head.
+        case head
+        /// The request waits for an endpoint.
+        case held
+        /// An endpoint works on the request.
+        case exchange
+        /// The answer is complete but not yet taken by the client.
+        case flushing
+        /// The answer is complete, the request's body is not: it is read and dropped.
+        case discarding
+        /// The last answer is out; waits for the client to close, so that it can read that answer.
+        case lingering
+
+        // Of an upstream connection:
+        case connecting
+        case active
+        case idle
+
+        // Of both:
+        /// Bytes pass both ways without being looked at.
+        case tunnel
+    }
+
+    var index: UInt32 = Connection.none
+    /// Counts up when the slot is used again, so that late events and references find nobody.
+    var generation: UInt32 = 0
+    var descriptor: Int32 = -1
+    var role = Role.free
+    var phase = Phase.head
+
+    // Edge-triggered readiness, remembered until a call comes back short.
+    var isReadable = false
+    var isWritable = true
+    /// The peer has sent its end; reading must go on until that is seen.
+    var peerEnded = false
+    var hasFailed = false
+    /// Stands in the worker's queue of connections to be looked at again.
+    var isQueued = false
+
+    // Timer wheel.
+    /// Milliseconds of the worker's clock; zero for none.
+    var deadline: UInt64 = 0
+    var timerSlot: Int32 = -1
+    var timerNext = Connection.none
+    var timerPrevious = Connection.none
+
+    // The list that the connection stands in: idle connections of an endpoint, or held requests.
+    var next = Connection.none
+    var previous = Connection.none
+
+    /// The connection at the other side of the exchange.
+    var peer = Connection.none
+
+    /// Read and not yet used.
+    var input = Buffer()
+
+    // Of a client:
+    var address = clinux_address()
+    /// Bytes on their way to the client.
+    var output = Buffer()
+    /// Bytes on their way to the endpoint; the whole request while it can be sent again.
+    var request = Buffer()
+    var exchange = Exchange()
+    /// How far `input` was searched for the end of a head.
+    var scanned: Int32 = 0
+    /// The start of the head that is being read, milliseconds; zero between requests.
+    var headSince: UInt64 = 0
+    var closesAfterResponse = false
+
+    // Of an upstream connection:
+    var endpoint = Connection.none
+    /// Has answered a request before.
+    var isReused = false
+    var response = BodyReader()
+    var keepsAlive = false
+
+    /// Of either side of a tunnel: its end was read.
+    var tunnelEnded = false
+}
+
+/// One request and its answer.
+struct Exchange: BitwiseCopyable {
+    /// The table that the request was matched in; its rows stay while the exchange lasts.
+    var table = Connection.none
+    var rule: UInt32 = 0
+    /// The worker's number of the backend; ``Connection/none`` before one is chosen.
+    var backend = Connection.none
+    var series: UInt32 = 0
+    var body = BodyReader()
+    /// Nanoseconds of the worker's clock.
+    var startedAt: UInt64 = 0
+    /// Milliseconds; zero where the rule sets none.
+    var requestDeadline: UInt64 = 0
+    var holdUntil: UInt64 = 0
+    var status: UInt16 = 0
+    var attempts: UInt8 = 0
+    var isHTTP10 = false
+    var isHead = false
+    var isIdempotent = false
+    var hadBody = false
+    var wantsUpgrade = false
+    /// `request` holds everything that was sent, so it can be sent again.
+    var isIntact = false
+    /// Some of the request has left for an endpoint.
+    var hasSent = false
+    /// Some of the answer has left for the client.
+    var hasAnswered = false
+    /// The final head of the answer was read.
+    var hasResponseHead = false
+    /// The endpoint no longer takes the request's body.
+    var dropsBody = false
+    var delivery = Delivery.verbatim
+
+    /// How the body of the answer reaches the client.
+    enum Delivery: UInt8 {
+        case verbatim
+        /// Ends with the endpoint's connection; sent on in chunks.
+        case chunking
+        /// Comes in chunks; an HTTP/1.0 client gets the data alone.
+        case dechunking
+    }
+}
+
+/// All connections of one worker, in pieces that never move.
+struct ConnectionSlab: ~Copyable {
+    private static let pieceShift = 10
+    private static let pieceSize = 1 << pieceShift
+
+    private let pieces: UnsafeMutablePointer<ConnectionPointer?>
+    private let capacity: Int
+    private var made = 0
+    private var firstFree = Connection.none
+    private(set) var inUse = 0
+
+    init(capacity: Int) {
+        self.capacity = (capacity + Self.pieceSize - 1) / Self.pieceSize * Self.pieceSize
+        pieces = .allocate(capacity: self.capacity / Self.pieceSize)
+        pieces.initialize(repeating: nil, count: self.capacity / Self.pieceSize)
+    }
+
+    deinit {
+        for piece in 0..<capacity / Self.pieceSize { pieces[piece]?.deallocate() }
+        pieces.deallocate()
+    }
+
+    @inline(__always)
+    subscript(index: UInt32) -> ConnectionPointer {
+        precondition(index < UInt32(truncatingIfNeeded: made), "A connection's index must be one that was made.")
+        return pieces[Int(index) >> Self.pieceShift]! + (Int(index) & (Self.pieceSize - 1))
+    }
+
+    var count: Int { made }
+
+    /// A fresh connection, or `nil` when the slab is full.
+    mutating func take(_ role: Connection.Role, descriptor: Int32) -> ConnectionPointer? {
+        if firstFree == Connection.none, !grow() { return nil }
+        let connection = self[firstFree]
+        firstFree = connection.pointee.next
+        let (index, generation) = (connection.pointee.index, connection.pointee.generation)
+        connection.pointee = Connection()
+        connection.pointee.index = index
+        connection.pointee.generation = generation &+ 1
+        connection.pointee.role = role
+        connection.pointee.descriptor = descriptor
+        inUse += 1
+        return connection
+    }
+
+    /// The connection must hold no buffers and stand in no list.
+    mutating func give(_ connection: ConnectionPointer) {
+        connection.pointee.role = .free
+        connection.pointee.descriptor = -1
+        connection.pointee.generation &+= 1
+        connection.pointee.next = firstFree
+        firstFree = connection.pointee.index
+        inUse -= 1
+    }
+
+    /// The connection that an event was registered for, or `nil` when it is gone.
+    @inline(__always)
+    func find(token: UInt64) -> ConnectionPointer? {
+        let connection = self[UInt32(truncatingIfNeeded: token)]
+        guard connection.pointee.generation == UInt32(truncatingIfNeeded: token >> 32) else { return nil }
+        return connection
+    }
+
+    @inline(__always)
+    static func token(_ connection: ConnectionPointer) -> UInt64 {
+        UInt64(connection.pointee.generation) << 32 | UInt64(connection.pointee.index)
+    }
+
+    private mutating func grow() -> Bool {
+        guard made < capacity else { return false }
+        let piece = ConnectionPointer.allocate(capacity: Self.pieceSize)
+        piece.initialize(repeating: Connection(), count: Self.pieceSize)
+        pieces[made >> Self.pieceShift] = piece
+        for offset in (0..<Self.pieceSize).reversed() {
+            piece[offset].index = UInt32(made + offset)
+            piece[offset].next = firstFree
+            firstFree = UInt32(made + offset)
+        }
+        made += Self.pieceSize
+        return true
+    }
+}

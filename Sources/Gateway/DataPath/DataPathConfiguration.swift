@@ -1,0 +1,30 @@
+/// Bounds and waits of the data path; times in milliseconds.
+package struct DataPathConfiguration: Hashable, Sendable, BitwiseCopyable {
+    /// Clients per worker; more wait in the listener's backlog.
+    package var maximumClients = 20_000
+    /// Requests per worker that wait for an endpoint; more are answered with 503 at once.
+    package var maximumHeld = 1024
+    /// Idle connections that a worker keeps to one endpoint.
+    package var maximumIdlePerEndpoint = 256
+    package var connectTimeout: UInt64 = 5000
+    /// From the first byte of a head to its end.
+    package var headTimeout: UInt64 = 10_000
+    /// Between requests of a client.
+    package var idleTimeout: UInt64 = 75_000
+    /// Without any byte of a request or its answer, where the route sets no limit.
+    package var progressTimeout: UInt64 = 60_000
+    package var tunnelIdleTimeout: UInt64 = 3_600_000
+    /// How long idle connections to endpoints are kept.
+    package var upstreamIdleTimeout: UInt64 = 30_000
+    /// How long a request waits for an endpoint to appear.
+    package var holdTimeout: UInt64 = 2000
+    /// For the rest of a request's body after its answer, and for the client to read a last answer.
+    package var lingerTimeout: UInt64 = 3000
+    /// An endpoint that could not be reached is left out for this long, doubled each time up to 16-fold.
+    package var ejectionTime: UInt64 = 100
+    /// Attempts of one request that sent something.
+    package var maximumAttempts: UInt8 = 3
+    package var pinsWorkers = false
+
+    package init() {}
+}

@@ -1,0 +1,135 @@
+import CLinux
+
+/// Writes a request's head for the endpoint.
+struct RequestTranscoder: BitwiseCopyable {
+    let request: RequestHead
+    let head: ByteSpan
+    let fields: UnsafePointer<HeaderField>
+    let view: TableView
+    let rule: TableView.RuleRow
+    let match: RouteMatch
+    let client: clinux_address
+    /// Two random words for a request that brings no id.
+    let requestID: (UInt64, UInt64)
+
+    /// More bytes than the head that is written can need.
+    var sizeBound: Int {
+        var size = head.count + 512 + Int(rule.rewriteHost.count) + Int(rule.rewritePath.value.count)
+        size += Int(request.authority.count) * 2
+        for index in rule.requestChanges.indices {
+            size += Int(view.changes[index].name.count) + Int(view.changes[index].value.count) + 4
+        }
+        return size
+    }
+
+    func write(to writer: inout HeadWriter) {
+        writeRequestLine(to: &writer)
+        writer.append(name: span("Host"), value: host)
+        var keepsRequestID = false
+        FieldCopy(
+            head: head,
+            fields: fields,
+            count: request.fieldCount,
+            view: view,
+            changes: rule.requestChanges,
+            nominates: request.options.nominates
+        ).write(to: &writer) { kind in
+            switch kind {
+            case .host, .forwardedFor, .forwardedHost, .forwardedProto: return false
+            case .requestID:
+                keepsRequestID = true
+                return true
+            default: return !kind.isHopByHop
+            }
+        }
+        writeForwarded(to: &writer)
+        if !keepsRequestID { writeRequestID(to: &writer) }
+        writeConnection(to: &writer)
+        writeChanges(to: &writer)
+        writer.append("\r\n")
+    }
+
+    // MARK: - Private
+
+    private func span(_ text: StaticString) -> ByteSpan { ByteSpan(text.utf8Start, text.utf8CodeUnitCount) }
+
+    private var host: ByteSpan {
+        rule.rewriteHost.isEmpty ? head.slice(request.authority) : view.text(rule.rewriteHost)
+    }
+
+    private func writeRequestLine(to writer: inout HeadWriter) {
+        writer.append(head.slice(request.method))
+        writer.append(" ")
+        PathWriter(path: head.slice(request.path), prefixLength: match.prefixLength, view: view)
+            .write(rule.rewritePath, to: &writer)
+        if request.hasQuery {
+            writer.append("?")
+            writer.append(head.slice(request.query))
+        }
+        writer.append(" HTTP/1.1\r\n")
+    }
+
+    /// The client's own address is added to what proxies before us said; scheme and host are ours to say.
+    private func writeForwarded(to writer: inout HeadWriter) {
+        writer.append("X-Forwarded-For: ")
+        for index in 0..<request.fieldCount where fields[index].kind == .forwardedFor {
+            guard !fields[index].value.isEmpty else { continue }
+            writer.append(head.slice(fields[index].value))
+            writer.append(", ")
+        }
+        var address = client
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 64) { text in
+            let count = Int(clinux_format_address(&address, text.baseAddress))
+            writer.append(ByteSpan(text.baseAddress!, count))
+        }
+        writer.append("\r\nX-Forwarded-Proto: http\r\n")
+        if !request.authority.isEmpty {
+            writer.append(name: span("X-Forwarded-Host"), value: head.slice(request.authority))
+        }
+    }
+
+    private func writeRequestID(to writer: inout HeadWriter) {
+        writer.append("X-Request-Id: ")
+        writer.append(hexadecimal: requestID.0, digits: 16)
+        writer.append(hexadecimal: requestID.1, digits: 16)
+        writer.append("\r\n")
+    }
+
+    private func writeConnection(to writer: inout HeadWriter) {
+        if request.body.kind == .chunked { writer.append("Transfer-Encoding: chunked\r\n") }
+        guard request.wantsUpgrade else { return }
+        writer.append("Connection: upgrade\r\n")
+        for index in 0..<request.fieldCount where fields[index].kind == .upgrade {
+            writer.append(name: span("Upgrade"), value: head.slice(fields[index].value))
+        }
+    }
+
+    private func writeChanges(to writer: inout HeadWriter) {
+        for index in rule.requestChanges.indices {
+            let change = view.changes[index]
+            if change.kind != .remove { writer.append(name: view.text(change.name), value: view.text(change.value)) }
+        }
+    }
+}
+
+/// Writes a path as a rewrite or redirect changes it.
+struct PathWriter: BitwiseCopyable {
+    let path: ByteSpan
+    let prefixLength: Int
+    let view: TableView
+
+    func write(_ change: TableView.PathChangeRow, to writer: inout HeadWriter) {
+        switch change.kind {
+        case .none:
+            writer.append(path)
+            if path.count == 0 { writer.append("/") }
+        case .full: writer.append(view.text(change.value))
+        case .prefix:
+            let rest = path.dropFirst(prefixLength)
+            writer.append(view.text(change.value))
+            if rest.count == 0, change.value.isEmpty { writer.append("/") }
+            if rest.count > 0, rest[0] != ASCII.slash { writer.append("/") }
+            writer.append(rest)
+        }
+    }
+}

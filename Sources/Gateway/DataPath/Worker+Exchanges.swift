@@ -1,0 +1,345 @@
+import CLinux
+
+/// From a request's head to an endpoint: match, rewrite, choose, wait.
+extension Worker {
+    /// Matches the request whose head starts `bytes` and sends it on its way; keeps what follows the head.
+    mutating func startExchange(_ client: ConnectionPointer, _ head: RequestHead, _ bytes: ByteSpan, isInput: Bool) {
+        beginExchange(client, head)
+        let headBytes = ByteSpan(bytes.base, head.length)
+        let key = RequestKey(
+            host: headBytes.slice(head.host),
+            path: headBytes.slice(head.path),
+            query: headBytes.slice(head.query),
+            method: headBytes.slice(head.method),
+            head: headBytes,
+            fields: fields,
+            fieldCount: head.fieldCount
+        )
+        let view = topology.view
+        let match = head.methodClass == .connect ? nil : view.lookup(key)
+        if let match {
+            take(client, match, view)
+            guard view.rules[match.rule].redirect.status == 0 else {
+                keepRest(client, head, bytes, used: head.length, isInput: isInput)
+                return redirect(client, head, headBytes, match, view)
+            }
+            guard writeRequest(client, head, headBytes, match, view) else { return refuse(client, .headTooLarge) }
+        }
+        do {
+            let used = try takeBodyStart(client, bytes.dropFirst(head.length), isMatched: match != nil)
+            keepRest(client, head, bytes, used: head.length + used, isInput: isInput)
+        } catch {
+            return refuse(client, error)
+        }
+        guard match != nil else { return respondUnmatched(client, head) }
+        chooseBackend(client)
+    }
+
+    private mutating func beginExchange(_ client: ConnectionPointer, _ head: RequestHead) {
+        var exchange = Exchange()
+        exchange.table = topology.retainTable()
+        exchange.series = UInt32(topology.view.unmatchedSeries)
+        exchange.rule = Connection.none
+        exchange.body = head.body
+        exchange.startedAt = nanoseconds
+        exchange.isHTTP10 = head.isHTTP10
+        exchange.isHead = head.methodClass == .head
+        exchange.isIdempotent = head.methodClass.isIdempotent
+        exchange.hadBody = !head.body.isComplete
+        exchange.wantsUpgrade = head.wantsUpgrade
+        client.pointee.exchange = exchange
+        client.pointee.phase = .exchange
+        client.pointee.closesAfterResponse = !head.wantsKeepAlive
+        inFlightCount += 1
+    }
+
+    private mutating func take(_ client: ConnectionPointer, _ match: RouteMatch, _ view: TableView) {
+        let rule = view.rules[match.rule]
+        client.pointee.exchange.rule = UInt32(match.rule)
+        client.pointee.exchange.series = rule.series
+        if rule.requestTimeout > 0 { client.pointee.exchange.requestDeadline = now + UInt64(rule.requestTimeout) }
+    }
+
+    private mutating func writeRequest(
+        _ client: ConnectionPointer,
+        _ head: RequestHead,
+        _ bytes: ByteSpan,
+        _ match: RouteMatch,
+        _ view: TableView
+    ) -> Bool {
+        let transcoder = RequestTranscoder(
+            request: head,
+            head: bytes,
+            fields: fields,
+            view: view,
+            rule: view.rules[match.rule],
+            match: match,
+            client: client.pointee.address,
+            requestID: (random(), random())
+        )
+        guard buffers.reserve(transcoder.sizeBound, in: &client.pointee.request) else { return false }
+        var writer = HeadWriter(client.pointee.request.tail, capacity: client.pointee.request.room)
+        transcoder.write(to: &writer)
+        client.pointee.request.end += Int32(writer.count)
+        client.pointee.exchange.isIntact = true
+        return !writer.hasOverflowed
+    }
+
+    /// Puts the part of the body that came with the head behind it, so that both leave in one call.
+    private mutating func takeBodyStart(
+        _ client: ConnectionPointer,
+        _ rest: ByteSpan,
+        isMatched: Bool
+    ) throws(HeadFault) -> Int {
+        guard !client.pointee.exchange.body.isComplete, rest.count > 0 else { return 0 }
+        let taken = try client.pointee.exchange.body.consume(rest)
+        if isMatched { _ = buffers.append(ByteSpan(rest.base, taken), to: &client.pointee.request) }
+        return taken
+    }
+
+    private mutating func keepRest(
+        _ client: ConnectionPointer,
+        _ head: RequestHead,
+        _ bytes: ByteSpan,
+        used: Int,
+        isInput: Bool
+    ) {
+        if isInput {
+            client.pointee.input.start += Int32(used)
+            if client.pointee.input.isEmpty { buffers.release(&client.pointee.input) }
+        } else if used < bytes.count {
+            _ = buffers.append(bytes.dropFirst(used), to: &client.pointee.input)
+        }
+    }
+
+    // MARK: - Choosing
+
+    private mutating func chooseBackend(_ client: ConnectionPointer) {
+        let exchange = client.pointee.exchange
+        let table = topology.tables[exchange.table].pointee
+        guard let view = table.view, let numbers = table.backends else { return respond(client, .wrongReference) }
+        let rule = view.rules[Int(exchange.rule)]
+        guard rule.totalWeight > 0 else { return respond(client, .wrongReference) }
+        var ticket = rule.targets.count == 1 ? 0 : UInt32(truncatingIfNeeded: random() >> 32) % rule.totalWeight
+        for index in rule.targets.indices {
+            let target = view.targets[index]
+            guard ticket >= target.weight else {
+                client.pointee.exchange.series = target.series
+                guard target.backend != TableView.TargetRow.none else { return respond(client, .wrongReference) }
+                let backend = numbers[Int(target.backend)]
+                client.pointee.exchange.backend = backend
+                topology.backends[backend].pointee.users += 1
+                return dispatchRequest(client)
+            }
+            ticket -= target.weight
+        }
+    }
+
+    /// Gives the request to an endpoint, or holds it until there is one.
+    mutating func dispatchRequest(_ client: ConnectionPointer) {
+        let backend = client.pointee.exchange.backend
+        guard let endpoint = topology.choose(backend: backend, now: now, random: random()) else { return hold(client) }
+        client.pointee.phase = .exchange
+        armExchange(client)
+        if client.pointee.exchange.attempts == 0, let idle = takeUsableIdle(endpoint, for: client) {
+            attach(idle, to: client, endpoint)
+            idle.pointee.phase = .active
+            return flushRequest(client, idle)
+        }
+        connect(client, endpoint)
+    }
+
+    private mutating func armExchange(_ client: ConnectionPointer) {
+        let limit = client.pointee.exchange.requestDeadline
+        timers.set(client, deadline: limit != 0 ? limit : now + configuration.progressTimeout, in: slab)
+    }
+
+    // MARK: - Holding
+
+    /// A rolling update may leave a moment without endpoints; requests wait it out instead of failing.
+    private mutating func hold(_ client: ConnectionPointer) {
+        if client.pointee.exchange.holdUntil == 0 {
+            client.pointee.exchange.holdUntil = now + configuration.holdTimeout
+        }
+        let limit = client.pointee.exchange.holdUntil
+        guard now < limit, heldCount < configuration.maximumHeld else { return respond(client, .noEndpoint) }
+        client.pointee.phase = .held
+        client.pointee.previous = Connection.none
+        client.pointee.next = firstHeld
+        if firstHeld != Connection.none { slab[firstHeld].pointee.previous = client.pointee.index }
+        firstHeld = client.pointee.index
+        heldCount += 1
+        timers.set(client, deadline: min(now + 40, limit), in: slab)
+    }
+
+    func unlink(_ connection: ConnectionPointer, first: inout UInt32) {
+        let (next, previous) = (connection.pointee.next, connection.pointee.previous)
+        if previous == Connection.none { first = next } else { slab[previous].pointee.next = next }
+        if next != Connection.none { slab[next].pointee.previous = previous }
+        connection.pointee.next = Connection.none
+        connection.pointee.previous = Connection.none
+    }
+
+    mutating func removeHeld(_ client: ConnectionPointer) {
+        var first = firstHeld
+        unlink(client, first: &first)
+        firstHeld = first
+        heldCount -= 1
+        client.pointee.phase = .exchange
+    }
+
+    mutating func heldTimedOut(_ client: ConnectionPointer) {
+        removeHeld(client)
+        if client.pointee.exchange.requestDeadline != 0, now >= client.pointee.exchange.requestDeadline {
+            return respond(client, .responseTimeout)
+        }
+        dispatchRequest(client)
+    }
+
+    /// Tries all held requests again, after a change of the table.
+    mutating func dispatchHeld() {
+        var held = firstHeld
+        while held != Connection.none {
+            let client = slab[held]
+            held = client.pointee.next
+            removeHeld(client)
+            dispatchRequest(client)
+        }
+    }
+
+    // MARK: - Answers of our own
+
+    private mutating func respondUnmatched(_ client: ConnectionPointer, _ head: RequestHead) {
+        guard head.methodClass != .connect else {
+            return respond(client, LocalResponse(status: 405, explanation: "This gateway does not open tunnels."))
+        }
+        // A client that waits for 100 Continue may never send its body.
+        if head.expectsContinue, !client.pointee.exchange.body.isComplete { client.pointee.closesAfterResponse = true }
+        respond(client, .noRoute)
+    }
+
+    /// Answers a request that cannot be understood; the connection cannot be used any further.
+    mutating func refuse(_ client: ConnectionPointer, _ fault: HeadFault) {
+        respond(client, LocalResponse(fault), closing: true)
+    }
+
+    mutating func respond(_ client: ConnectionPointer, _ response: LocalResponse, closing: Bool = false) {
+        if client.pointee.exchange.table == Connection.none || client.pointee.phase == .head {
+            beginExchange(client, RequestHead())
+        }
+        if closing || response.status == 408 || response.status >= 502 && !client.pointee.exchange.body.isComplete {
+            client.pointee.closesAfterResponse = true
+        }
+        client.pointee.exchange.status = UInt16(response.status)
+        var writer = HeadWriter(scratch, capacity: Self.scratchSize)
+        writer.append("HTTP/1.1 ")
+        writer.append(decimal: UInt64(response.status))
+        writer.append(" ")
+        writer.append(LocalResponse.reason(response.status))
+        writer.append("\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ")
+        writer.append(decimal: UInt64(response.explanation.utf8CodeUnitCount + 1))
+        writer.append("\r\nProxy-Status: sampan; error=")
+        writer.append(response.error)
+        writer.append("\r\n")
+        finishLocalHead(client, &writer)
+        if !client.pointee.exchange.isHead {
+            writer.append(response.explanation)
+            writer.append("\n")
+        }
+        guard send(writer.bytes, toClient: client) else { return }
+        responseFinished(client)
+    }
+
+    private mutating func finishLocalHead(_ client: ConnectionPointer, _ writer: inout HeadWriter) {
+        if client.pointee.closesAfterResponse || isStopping {
+            writer.append("Connection: close\r\n")
+        } else if client.pointee.exchange.isHTTP10 {
+            writer.append("Connection: keep-alive\r\n")
+        }
+        writer.append("\r\n")
+    }
+
+    /// RFC 9110 §15.4; the location is absolute, as Gateway API asks.
+    private mutating func redirect(
+        _ client: ConnectionPointer,
+        _ head: RequestHead,
+        _ bytes: ByteSpan,
+        _ match: RouteMatch,
+        _ view: TableView
+    ) {
+        let row = view.rules[match.rule].redirect
+        client.pointee.exchange.status = row.status
+        var writer = HeadWriter(scratch, capacity: Self.scratchSize)
+        writer.append("HTTP/1.1 ")
+        writer.append(decimal: UInt64(row.status))
+        writer.append(" ")
+        writer.append(LocalResponse.reason(Int(row.status)))
+        writer.append("\r\nContent-Length: 0\r\nLocation: ")
+        LocationWriter(request: head, head: bytes, match: match, view: view, redirect: row).write(to: &writer)
+        writer.append("\r\n")
+        finishLocalHead(client, &writer)
+        guard send(writer.bytes, toClient: client) else { return }
+        responseFinished(client)
+    }
+
+    // MARK: - The end
+
+    /// Counts the exchange and lets go of everything it held.
+    mutating func endExchange(_ client: ConnectionPointer) {
+        let exchange = client.pointee.exchange
+        metrics.record(
+            series: exchange.series,
+            status: exchange.status,
+            microseconds: (nanoseconds - exchange.startedAt) / 1000
+        )
+        if exchange.backend != Connection.none { topology.releaseBackend(exchange.backend) }
+        topology.releaseTable(exchange.table)
+        buffers.release(&client.pointee.request)
+        client.pointee.exchange.table = Connection.none
+        client.pointee.exchange.backend = Connection.none
+        inFlightCount -= 1
+    }
+
+    mutating func exchangeTimedOut(_ client: ConnectionPointer) {
+        if client.pointee.peer != Connection.none { dropUpstream(slab[client.pointee.peer]) }
+        respond(client, .responseTimeout)
+    }
+}
+
+/// Writes the target of a redirect.
+struct LocationWriter: BitwiseCopyable {
+    let request: RequestHead
+    let head: ByteSpan
+    let match: RouteMatch
+    let view: TableView
+    let redirect: TableView.RedirectRow
+
+    func write(to writer: inout HeadWriter) {
+        if redirect.scheme.isEmpty { writer.append("http") } else { writer.append(view.text(redirect.scheme)) }
+        writer.append("://")
+        writer.append(redirect.host.isEmpty ? head.slice(request.host) : view.text(redirect.host))
+        writePort(to: &writer)
+        PathWriter(path: head.slice(request.path), prefixLength: match.prefixLength, view: view)
+            .write(redirect.path, to: &writer)
+        if request.hasQuery {
+            writer.append("?")
+            writer.append(head.slice(request.query))
+        }
+    }
+
+    /// Gateway API: the port given; else the scheme's own when a scheme is given; else the one of the request.
+    private func writePort(to writer: inout HeadWriter) {
+        if redirect.port != 0 {
+            let isUsual = redirect.port == (isHTTPS ? 443 : 80)
+            guard !isUsual else { return }
+            writer.append(":")
+            writer.append(decimal: UInt64(redirect.port))
+        } else if redirect.scheme.isEmpty {
+            let start = Int(request.host.start + request.host.count)
+            let end = Int(request.authority.start + request.authority.count)
+            if end > start, head[start] == ASCII.colon { writer.append(ByteSpan(head.base + start, end - start)) }
+        }
+    }
+
+    private var isHTTPS: Bool { view.text(redirect.scheme).equalsIgnoringCase("https") }
+}

@@ -1,0 +1,131 @@
+import Glibc
+import Synchronization
+
+/// What a counter is kept under: a route and the backend that answered, or neither.
+struct MetricSeries: Hashable, Sendable {
+    var route: String
+    /// Empty where no backend answered.
+    var backend: String
+
+    static let unmatched = MetricSeries(route: "", backend: "")
+}
+
+/// Numbers series as they appear. Bounded: what comes after the last number shares the first one's counters.
+final class SeriesRegistry: Sendable {
+    static let capacity = 4096
+
+    private struct State {
+        var numbers: [MetricSeries: Int] = [.unmatched: 0]
+        var names: [MetricSeries] = [.unmatched]
+    }
+
+    private let state = Mutex(State())
+
+    func number(of series: MetricSeries) -> Int {
+        state.withLock { state in
+            if let number = state.numbers[series] { return number }
+            guard state.names.count < Self.capacity else { return 0 }
+            state.numbers[series] = state.names.count
+            state.names.append(series)
+            return state.names.count - 1
+        }
+    }
+
+    var names: [MetricSeries] { state.withLock(\.names) }
+}
+
+/// The counters of one worker: written by its thread alone, read by anybody.
+final class WorkerMetrics: @unchecked Sendable {
+    // Safe to share: every word is an atomic; the memory lives as long as the object.
+
+    /// Upper bounds of the latency histogram in microseconds; one more bucket takes the rest.
+    static let bounds: [UInt64] = [
+        500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+        10_000_000,
+    ]
+    /// Answers by class; the first counts exchanges that the client gave up.
+    static let classes = 6
+    static let buckets = 15
+    /// Classes, buckets, sum of microseconds.
+    static let wordsPerSeries = classes + buckets + 1
+
+    enum Gauge: Int, CaseIterable {
+        case clients, inFlight, idleUpstreams, bufferBytes, held
+        case accepted, receiveCalls, sendCalls, connects, retries, upstreamFailures, generation, loops
+    }
+
+    private let series: UnsafeMutableRawPointer
+    private let gauges: UnsafeMutableRawPointer
+    let writer: Writer
+
+    init() {
+        // calloc leaves untouched pages to the kernel: only series in use cost memory.
+        guard let series = calloc(SeriesRegistry.capacity * Self.wordsPerSeries, 8),
+            let gauges = calloc(Gauge.allCases.count, 8)
+        else { preconditionFailure("The metrics of a worker must fit into memory.") }
+        self.series = series
+        self.gauges = gauges
+        writer = Writer(
+            series: series.assumingMemoryBound(to: Atomic<UInt64>.self),
+            gauges: gauges.assumingMemoryBound(to: Atomic<UInt64>.self)
+        )
+    }
+
+    deinit {
+        free(series)
+        free(gauges)
+    }
+
+    func words(ofSeries number: Int) -> [UInt64] {
+        let base = writer.series + number * Self.wordsPerSeries
+        return (0..<Self.wordsPerSeries).map { base[$0].load(ordering: .relaxed) }
+    }
+
+    func value(of gauge: Gauge) -> UInt64 { writer.gauges[gauge.rawValue].load(ordering: .relaxed) }
+
+    /// The worker's side; only its own thread may call it, so that adding needs no read-modify-write.
+    struct Writer: BitwiseCopyable {
+        fileprivate let series: UnsafeMutablePointer<Atomic<UInt64>>
+        fileprivate let gauges: UnsafeMutablePointer<Atomic<UInt64>>
+
+        /// - Parameter status: zero for an exchange that the client gave up.
+        @inline(__always)
+        func record(series number: UInt32, status: UInt16, microseconds: UInt64) {
+            let base = series + Int(number) * WorkerMetrics.wordsPerSeries
+            add(1, base + Swift.min(Int(status) / 100, WorkerMetrics.classes - 1))
+            add(1, base + WorkerMetrics.classes + Self.bucket(of: microseconds))
+            add(microseconds, base + WorkerMetrics.classes + WorkerMetrics.buckets)
+        }
+
+        @inline(__always) func set(_ gauge: Gauge, _ value: UInt64) {
+            gauges[gauge.rawValue].store(value, ordering: .relaxed)
+        }
+
+        @inline(__always) func add(_ gauge: Gauge, _ value: UInt64 = 1) { add(value, gauges + gauge.rawValue) }
+
+        @inline(__always) private func add(_ value: UInt64, _ word: UnsafeMutablePointer<Atomic<UInt64>>) {
+            word.pointee.store(word.pointee.load(ordering: .relaxed) &+ value, ordering: .relaxed)
+        }
+
+        @inline(__always)
+        private static func bucket(of microseconds: UInt64) -> Int {
+            switch microseconds {
+            case ...500: 0
+            case ...1000: 1
+            case ...2500: 2
+            case ...5000: 3
+            case ...10_000: 4
+            case ...25_000: 5
+            case ...50_000: 6
+            case ...100_000: 7
+            case ...250_000: 8
+            case ...500_000: 9
+            case ...1_000_000: 10
+            case ...2_500_000: 11
+            case ...5_000_000: 12
+            case ...10_000_000: 13
+            default: 14
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+import Glibc
+
+/// Finds the end of a body in a stream of bytes (RFC 9112 §6.3).
+struct BodyReader: BitwiseCopyable {
+    enum Kind: UInt8 { case none, length, chunked, untilClose }
+
+    private(set) var kind: Kind
+    private(set) var isComplete: Bool
+    private var remaining: UInt64 = 0
+    private var chunks = ChunkScanner()
+
+    init(_ kind: Kind = .none) {
+        self.kind = kind
+        isComplete = kind == .none
+    }
+
+    init(length: UInt64) {
+        kind = .length
+        remaining = length
+        isComplete = length == 0
+    }
+
+    /// Takes bytes of the body; returns how many belong to it. The rest starts the next message.
+    mutating func consume(_ bytes: ByteSpan) throws(HeadFault) -> Int {
+        switch kind {
+        case .none: return 0
+        case .untilClose: return bytes.count
+        case .length:
+            let taken = Swift.min(remaining, UInt64(bytes.count))
+            remaining -= taken
+            isComplete = remaining == 0
+            return Int(taken)
+        case .chunked:
+            let progress = try chunks.scan(bytes, decodingInto: nil)
+            isComplete = chunks.isComplete
+            return progress.consumed
+        }
+    }
+
+    /// As ``consume(_:)`` for a chunked body, and moves its data to the front of `bytes`, free of the chunks' framing.
+    mutating func decode(
+        _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int
+    ) throws(HeadFault) -> (consumed: Int, produced: Int) {
+        let progress = try chunks.scan(ByteSpan(bytes, count), decodingInto: bytes)
+        isComplete = chunks.isComplete
+        return progress
+    }
+}
+
+/// Reads the chunked coding byte by byte, strictly: no white space, no bare line feeds, bounded extensions and trailers.
+struct ChunkScanner: BitwiseCopyable {
+    static let maximumExtension = 1024
+    static let maximumTrailers = 8 * 1024
+
+    private enum State: UInt8 {
+        case sizeStart, size, chunkExtension, sizeFeed, data, dataReturn, dataFeed
+        case trailerStart, trailerName, trailerValue, trailerFeed, endFeed, done
+    }
+
+    private var state = State.sizeStart
+    private var digits: UInt8 = 0
+    private var overhead: UInt16 = 0
+    private var remaining: UInt64 = 0
+
+    var isComplete: Bool { state == .done }
+
+    mutating func scan(
+        _ bytes: ByteSpan,
+        decodingInto output: UnsafeMutablePointer<UInt8>?
+    ) throws(HeadFault) -> (consumed: Int, produced: Int) {
+        var index = 0
+        var produced = 0
+        while index < bytes.count, state != .done {
+            guard state == .data else {
+                try step(bytes[index])
+                index += 1
+                continue
+            }
+            let run = Int(Swift.min(remaining, UInt64(bytes.count - index)))
+            if let output {
+                memmove(output + produced, bytes.base + index, run)
+                produced += run
+            }
+            remaining -= UInt64(run)
+            index += run
+            if remaining == 0 { state = .dataReturn }
+        }
+        return (index, produced)
+    }
+
+    private mutating func step(_ byte: UInt8) throws(HeadFault) {
+        switch state {
+        case .sizeStart, .size: try stepSize(byte)
+        case .chunkExtension:
+            if byte == ASCII.cr {
+                state = .sizeFeed
+            } else {
+                try countOverhead(byte, limit: Self.maximumExtension)
+            }
+        case .sizeFeed:
+            try expect(byte, ASCII.lf)
+            overhead = 0
+            state = remaining == 0 ? .trailerStart : .data
+        case .dataReturn: try expect(byte, ASCII.cr, then: .dataFeed)
+        case .dataFeed:
+            try expect(byte, ASCII.lf)
+            digits = 0
+            state = .sizeStart
+        case .trailerStart, .trailerName, .trailerValue: try stepTrailer(byte)
+        case .trailerFeed: try expect(byte, ASCII.lf, then: .trailerStart)
+        case .endFeed: try expect(byte, ASCII.lf, then: .done)
+        case .data, .done: preconditionFailure("Data and what follows the body are not stepped through.")
+        }
+    }
+
+    private mutating func stepSize(_ byte: UInt8) throws(HeadFault) {
+        let digit = ASCII.hexadecimalValue(byte)
+        if digit < 16 {
+            guard digits < 15 else { throw .malformedChunk }
+            remaining = (state == .sizeStart ? 0 : remaining << 4) | UInt64(digit)
+            digits += 1
+            state = .size
+        } else if state == .size, byte == ASCII.cr {
+            state = .sizeFeed
+        } else if state == .size, byte == UInt8(ascii: ";") {
+            state = .chunkExtension
+        } else {
+            throw .malformedChunk
+        }
+    }
+
+    private mutating func stepTrailer(_ byte: UInt8) throws(HeadFault) {
+        switch state {
+        case .trailerStart where byte == ASCII.cr: state = .endFeed
+        case .trailerName where byte == ASCII.colon: state = .trailerValue
+        case .trailerStart, .trailerName:
+            guard ASCII.isToken(byte) else { throw .malformedChunk }
+            try countOverhead(byte, limit: Self.maximumTrailers)
+            state = .trailerName
+        default:
+            if byte == ASCII.cr {
+                state = .trailerFeed
+            } else {
+                try countOverhead(byte, limit: Self.maximumTrailers)
+            }
+        }
+    }
+
+    private mutating func countOverhead(_ byte: UInt8, limit: Int) throws(HeadFault) {
+        guard byte >= 0x20 && byte != 0x7F || byte == ASCII.tab, Int(overhead) < limit else { throw .malformedChunk }
+        overhead += 1
+    }
+
+    private mutating func expect(_ byte: UInt8, _ wanted: UInt8, then next: State? = nil) throws(HeadFault) {
+        guard byte == wanted else { throw .malformedChunk }
+        if let next { state = next }
+    }
+}

@@ -1,0 +1,153 @@
+import CLinux
+
+/// A ``RouteTable`` laid out for lookup: flat rows and bytes, no reference counting, no allocation.
+///
+/// Immutable. Workers hold one reference each while requests use it; the memory goes when the last one lets go.
+final class CompiledTable: @unchecked Sendable {
+    // Safe to share: everything is written before `init` returns and never changed until `deinit`.
+
+    let source: RouteTable
+    let view: TableView
+
+    /// Counts tables up, so that a report can say which one is in force.
+    let generation: Int
+
+    /// - Parameter series: finds the number under which the metrics of a route and a backend are kept.
+    init(_ source: RouteTable, generation: Int, series: @escaping (MetricSeries) -> Int) {
+        self.source = source
+        self.generation = generation
+        var builder = TableBuilder(series: series)
+        builder.add(source)
+        view = builder.finish()
+    }
+
+    deinit { view.free() }
+}
+
+/// The rows of a compiled table behind plain pointers.
+struct TableView: BitwiseCopyable {
+    let bytes: FlatArray<UInt8>
+    let hosts: FlatArray<HostRow>
+    let paths: FlatArray<PathRow>
+    let candidates: FlatArray<CandidateRow>
+    let conditions: FlatArray<PairRow>
+    let rules: FlatArray<RuleRow>
+    let targets: FlatArray<TargetRow>
+    let changes: FlatArray<ChangeRow>
+    /// Series number for requests that no rule takes.
+    let unmatchedSeries: Int
+
+    struct HostRow: BitwiseCopyable {
+        /// Zero marks an unused row.
+        var hash: UInt64 = 0
+        /// The name without `*.`.
+        var name = ByteRange()
+        var isWildcard = false
+        /// What path rows refer to.
+        var number: UInt32 = 0
+    }
+
+    struct PathRow: BitwiseCopyable {
+        var hash: UInt64 = 0
+        var host: UInt32 = 0
+        /// Without a final slash for prefixes.
+        var path = ByteRange()
+        var isPrefix = false
+        var candidates = RowRange()
+    }
+
+    struct CandidateRow: BitwiseCopyable {
+        /// Empty for any method.
+        var method = ByteRange()
+        var headers = RowRange()
+        var query = RowRange()
+        var rule: UInt32 = 0
+    }
+
+    struct PairRow: BitwiseCopyable {
+        /// In lower case for headers.
+        var name = ByteRange()
+        var value = ByteRange()
+    }
+
+    struct RuleRow: BitwiseCopyable {
+        var targets = RowRange()
+        var totalWeight: UInt32 = 0
+        var requestChanges = RowRange()
+        var responseChanges = RowRange()
+        var rewriteHost = ByteRange()
+        var rewritePath = PathChangeRow()
+        var redirect = RedirectRow()
+        /// Milliseconds, zero for none.
+        var requestTimeout: UInt32 = 0
+        var backendTimeout: UInt32 = 0
+        /// For answers that no backend gave.
+        var series: UInt32 = 0
+    }
+
+    struct TargetRow: BitwiseCopyable {
+        /// Index among the table's backends; ``none`` for a wrong reference.
+        var backend: UInt32 = TargetRow.none
+        var weight: UInt32 = 0
+        var series: UInt32 = 0
+
+        static let none = UInt32.max
+    }
+
+    struct ChangeRow: BitwiseCopyable {
+        enum Kind: UInt8 { case set, add, remove }
+        var kind = Kind.set
+        var name = ByteRange()
+        /// The name in lower case, for comparison.
+        var lowercasedName = ByteRange()
+        var value = ByteRange()
+    }
+
+    struct PathChangeRow: BitwiseCopyable {
+        enum Kind: UInt8 { case none, full, prefix }
+        var kind = Kind.none
+        var value = ByteRange()
+    }
+
+    struct RedirectRow: BitwiseCopyable {
+        /// Zero for rules that do not redirect.
+        var status: UInt16 = 0
+        var port: UInt16 = 0
+        var scheme = ByteRange()
+        var host = ByteRange()
+        var path = PathChangeRow()
+    }
+
+    @inline(__always) func text(_ range: ByteRange) -> ByteSpan {
+        ByteSpan(bytes.base + Int(range.start), Int(range.count))
+    }
+
+    func free() {
+        bytes.free()
+        hosts.free()
+        paths.free()
+        candidates.free()
+        conditions.free()
+        rules.free()
+        targets.free()
+        changes.free()
+    }
+}
+
+/// FNV-1a, chosen because it can be taken on byte by byte while a path is read.
+struct RollingHash: BitwiseCopyable {
+    private(set) var state: UInt64
+
+    @inline(__always) init(seed: UInt64 = 0) { state = 0xCBF2_9CE4_8422_2325 ^ seed &* 0x9E37_79B9_7F4A_7C15 }
+
+    @inline(__always) mutating func add(_ byte: UInt8) { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+
+    /// Never zero, which marks unused rows.
+    @inline(__always) var value: UInt64 { (state ^ state >> 29) | 1 << 63 }
+
+    static func of(_ bytes: ByteSpan, seed: UInt64 = 0) -> UInt64 {
+        var hash = RollingHash(seed: seed)
+        for index in 0..<bytes.count { hash.add(bytes[index]) }
+        return hash.value
+    }
+}

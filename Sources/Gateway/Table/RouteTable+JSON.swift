@@ -1,0 +1,52 @@
+import KubernetesModel
+
+extension RouteTable {
+    /// The table for people who look at it.
+    var json: JSON {
+        ["rules": .array(rules.map(\.json)), "backends": .array(backends.map(\.json))]
+    }
+}
+
+extension RouteTable.Rule {
+    fileprivate var json: JSON {
+        var json: JSON = [
+            "route": .string(route), "hosts": .array(hosts.map(JSON.string)), "matches": .array(matches.map(\.json)),
+            "targets": .array(
+                targets.map { ["backend": $0.backend.map(JSON.string) ?? .null, "weight": JSON($0.weight)] }
+            ),
+        ]
+        if let request = timeouts.request { json["requestTimeoutMilliseconds"] = JSON(request) }
+        if let request = timeouts.backendRequest { json["backendTimeoutMilliseconds"] = JSON(request) }
+        if let redirect = filters.redirect { json["redirectStatus"] = JSON(redirect.status) }
+        return json
+    }
+}
+
+extension RouteTable.Match {
+    fileprivate var json: JSON {
+        var json: JSON = [:]
+        switch path {
+        case .exact(let path): json["path"] = ["type": "Exact", "value": .string(path)]
+        case .prefix(let path): json["path"] = ["type": "PathPrefix", "value": .string(path)]
+        }
+        json["method"] = method.map(JSON.string)
+        if !headers.isEmpty { json["headers"] = .array(headers.map(\.json)) }
+        if !query.isEmpty { json["query"] = .array(query.map(\.json)) }
+        return json
+    }
+}
+
+extension RouteTable.Pair {
+    fileprivate var json: JSON { ["name": .string(name), "value": .string(value)] }
+}
+
+extension RouteTable.Backend {
+    fileprivate var json: JSON {
+        [
+            "name": .string(name),
+            "endpoints": .array(
+                endpoints.map { ["address": .string($0.address), "port": JSON($0.port), "uid": .string($0.uid)] }
+            ),
+        ]
+    }
+}

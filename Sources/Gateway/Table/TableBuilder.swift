@@ -1,0 +1,239 @@
+/// Lays out a ``RouteTable``; see ``TableView`` for the rows.
+struct TableBuilder {
+    private let series: (MetricSeries) -> Int
+    private var bytes: [UInt8] = []
+    private var interned: [String: ByteRange] = [:]
+    private var conditions: [TableView.PairRow] = []
+    private var rules: [TableView.RuleRow] = []
+    private var targets: [TableView.TargetRow] = []
+    private var changes: [TableView.ChangeRow] = []
+    private var hostNumbers: [String: UInt32] = [:]
+    private var candidatesByPath: [PathKey: [Candidate]] = [:]
+    private var backendIndexes: [String: UInt32] = [:]
+
+    private struct PathKey: Hashable {
+        var host: UInt32
+        var path: String
+        var isPrefix: Bool
+    }
+
+    private struct Candidate {
+        var row: TableView.CandidateRow
+        var order: Int
+    }
+
+    init(series: @escaping (MetricSeries) -> Int) { self.series = series }
+
+    mutating func add(_ table: RouteTable) {
+        for (index, backend) in table.backends.enumerated() { backendIndexes[backend.name] = UInt32(index) }
+        for rule in table.rules { add(rule) }
+    }
+
+    mutating func finish() -> TableView {
+        let hosts = hostRows()
+        var candidates: [TableView.CandidateRow] = []
+        let paths = pathRows(&candidates)
+        return TableView(
+            bytes: FlatArray(bytes),
+            hosts: FlatArray(hosts),
+            paths: FlatArray(paths),
+            candidates: FlatArray(candidates),
+            conditions: FlatArray(conditions),
+            rules: FlatArray(rules),
+            targets: FlatArray(targets),
+            changes: FlatArray(changes),
+            unmatchedSeries: series(.unmatched)
+        )
+    }
+
+    // MARK: - Rules
+
+    private mutating func add(_ rule: RouteTable.Rule) {
+        let number = UInt32(rules.count)
+        rules.append(row(rule))
+        for host in rule.hosts {
+            let host = hostNumber(host.lowercased())
+            for match in rule.matches { add(match, host: host, rule: number) }
+        }
+    }
+
+    private mutating func row(_ rule: RouteTable.Rule) -> TableView.RuleRow {
+        var row = TableView.RuleRow()
+        row.series = UInt32(series(MetricSeries(route: rule.route, backend: "")))
+        row.targets = addTargets(rule)
+        row.totalWeight = row.targets.indices.reduce(0) { $0 + targets[$1].weight }
+        row.requestChanges = add(rule.filters.requestHeaders)
+        row.responseChanges = add(rule.filters.responseHeaders)
+        row.rewriteHost = intern(rule.filters.rewriteHost ?? "")
+        row.rewritePath = pathChange(rule.filters.rewritePath)
+        if let redirect = rule.filters.redirect { row.redirect = self.redirect(redirect) }
+        row.requestTimeout = UInt32(clamping: rule.timeouts.request ?? 0)
+        row.backendTimeout = UInt32(clamping: rule.timeouts.backendRequest ?? 0)
+        return row
+    }
+
+    private mutating func addTargets(_ rule: RouteTable.Rule) -> RowRange {
+        let start = targets.count
+        for target in rule.targets where target.weight > 0 {
+            targets.append(
+                TableView.TargetRow(
+                    backend: target.backend.flatMap { backendIndexes[$0] } ?? TableView.TargetRow.none,
+                    weight: UInt32(clamping: min(target.weight, 1_000_000)),
+                    series: UInt32(series(MetricSeries(route: rule.route, backend: target.backend ?? "")))
+                )
+            )
+        }
+        return RowRange(start: UInt32(start), count: UInt32(targets.count - start))
+    }
+
+    private mutating func add(_ headers: RouteTable.HeaderChanges) -> RowRange {
+        let start = changes.count
+        for pair in headers.set { add(.set, pair.name, pair.value) }
+        for pair in headers.add { add(.add, pair.name, pair.value) }
+        for name in headers.remove { add(.remove, name, "") }
+        return RowRange(start: UInt32(start), count: UInt32(changes.count - start))
+    }
+
+    private mutating func add(_ kind: TableView.ChangeRow.Kind, _ name: String, _ value: String) {
+        changes.append(
+            TableView.ChangeRow(
+                kind: kind,
+                name: intern(name),
+                lowercasedName: intern(name.lowercased()),
+                value: intern(value)
+            )
+        )
+    }
+
+    private mutating func pathChange(_ change: RouteTable.PathChange?) -> TableView.PathChangeRow {
+        switch change {
+        case nil: TableView.PathChangeRow()
+        case .full(let path): TableView.PathChangeRow(kind: .full, value: intern(path))
+        case .prefix(let prefix):
+            TableView.PathChangeRow(kind: .prefix, value: intern(RouteTable.Path.withoutFinalSlashes(prefix)))
+        }
+    }
+
+    private mutating func redirect(_ redirect: RouteTable.Redirect) -> TableView.RedirectRow {
+        TableView.RedirectRow(
+            status: UInt16(clamping: redirect.status),
+            port: UInt16(clamping: redirect.port ?? 0),
+            scheme: intern(redirect.scheme ?? ""),
+            host: intern(redirect.host ?? ""),
+            path: pathChange(redirect.path)
+        )
+    }
+
+    // MARK: - Matches
+
+    private mutating func add(_ match: RouteTable.Match, host: UInt32, rule: UInt32) {
+        var row = TableView.CandidateRow()
+        row.rule = rule
+        row.method = intern(match.method ?? "")
+        row.headers = addConditions(match.headers.map { RouteTable.Pair($0.name.lowercased(), $0.value) })
+        row.query = addConditions(match.query)
+        let key =
+            switch match.path {
+            case .exact(let path): PathKey(host: host, path: path, isPrefix: false)
+            case .prefix(let path):
+                PathKey(host: host, path: RouteTable.Path.withoutFinalSlashes(path), isPrefix: true)
+            }
+        let candidates = candidatesByPath[key, default: []]
+        candidatesByPath[key, default: []].append(Candidate(row: row, order: candidates.count))
+    }
+
+    private mutating func addConditions(_ pairs: [RouteTable.Pair]) -> RowRange {
+        let start = conditions.count
+        for pair in pairs { conditions.append(TableView.PairRow(name: intern(pair.name), value: intern(pair.value))) }
+        return RowRange(start: UInt32(start), count: UInt32(pairs.count))
+    }
+
+    /// Gateway API: with equal paths, a method comes before none, then more headers, then more query parameters, then the order given.
+    private static func precedes(_ left: Candidate, _ right: Candidate) -> Bool {
+        let (l, r) = (left.row, right.row)
+        if l.method.isEmpty != r.method.isEmpty { return !l.method.isEmpty }
+        if l.headers.count != r.headers.count { return l.headers.count > r.headers.count }
+        if l.query.count != r.query.count { return l.query.count > r.query.count }
+        return left.order < right.order
+    }
+
+    // MARK: - Hash tables
+
+    private mutating func hostNumber(_ host: String) -> UInt32 {
+        if let number = hostNumbers[host] { return number }
+        let number = UInt32(hostNumbers.count)
+        hostNumbers[host] = number
+        return number
+    }
+
+    private mutating func hostRows() -> [TableView.HostRow] {
+        var rows: [TableView.HostRow] = []
+        for (host, number) in hostNumbers.sorted(by: { $0.value < $1.value }) {
+            let isWildcard = host == "*" || host.hasPrefix("*.")
+            let name = intern(isWildcard ? String(host.dropFirst(2)) : host)
+            let hash = self.hash(name, seed: TableView.hostSeed(isWildcard: isWildcard))
+            rows.append(TableView.HostRow(hash: hash, name: name, isWildcard: isWildcard, number: number))
+        }
+        return Self.openAddressed(rows, empty: TableView.HostRow(), hash: \.hash)
+    }
+
+    private mutating func pathRows(_ candidates: inout [TableView.CandidateRow]) -> [TableView.PathRow] {
+        var rows: [TableView.PathRow] = []
+        for (key, list) in candidatesByPath {
+            let start = UInt32(candidates.count)
+            candidates.append(contentsOf: list.sorted(by: Self.precedes).map(\.row))
+            let path = intern(key.path)
+            rows.append(
+                TableView.PathRow(
+                    hash: hash(path, seed: TableView.pathSeed(host: key.host, isPrefix: key.isPrefix)),
+                    host: key.host,
+                    path: path,
+                    isPrefix: key.isPrefix,
+                    candidates: RowRange(start: start, count: UInt32(list.count))
+                )
+            )
+        }
+        return Self.openAddressed(rows, empty: TableView.PathRow(), hash: \.hash)
+    }
+
+    /// Linear probing at most half full, so that a miss ends at an unused row.
+    private static func openAddressed<Row>(_ rows: [Row], empty: Row, hash: (Row) -> UInt64) -> [Row] {
+        var size = 4
+        while size < rows.count * 2 { size *= 2 }
+        var table = Array(repeating: empty, count: size)
+        for row in rows {
+            var index = Int(truncatingIfNeeded: hash(row)) & (size - 1)
+            while hash(table[index]) != 0 { index = (index + 1) & (size - 1) }
+            table[index] = row
+        }
+        return table
+    }
+
+    // MARK: - Bytes
+
+    private mutating func intern(_ text: String) -> ByteRange {
+        if text.isEmpty { return ByteRange() }
+        if let range = interned[text] { return range }
+        let range = ByteRange(start: UInt32(bytes.count), count: UInt32(text.utf8.count))
+        bytes.append(contentsOf: text.utf8)
+        interned[text] = range
+        return range
+    }
+
+    private func hash(_ range: ByteRange, seed: UInt64) -> UInt64 {
+        var hash = RollingHash(seed: seed)
+        for byte in bytes[Int(range.start)..<Int(range.start + range.count)] { hash.add(byte) }
+        return hash.value
+    }
+}
+
+extension RouteTable.Path {
+    /// More segments than this are not told apart by prefixes.
+    package static let maximumPrefixSegments = 64
+
+    static func withoutFinalSlashes(_ path: String) -> String {
+        var path = Substring(path)
+        while path.hasSuffix("/") { path.removeLast() }
+        return String(path)
+    }
+}

@@ -1,0 +1,114 @@
+import CLinux
+import Foundation
+package import SystemPackage
+
+/// A program that lives on when the process that started it dies: its own session, output in a log file, and a pid file by which the
+/// next process finds it again.
+///
+/// The pid file holds pid and start time, so that a reused pid is never mistaken for the program.
+package struct DetachedProcess: Hashable, Sendable {
+    package let pid: Int32
+    /// Clock ticks after boot, field 22 of `/proc/PID/stat`.
+    package let startTime: UInt64
+
+    package struct Command: Hashable, Sendable {
+        package var program: FilePath
+        package var arguments: [String]
+        package var environment: [String: String]
+
+        package init(program: FilePath, arguments: [String], environment: [String: String]) {
+            self.program = program
+            self.arguments = arguments
+            self.environment = environment
+        }
+    }
+
+    /// The live process that `pidFile` names, or `nil`.
+    package static func find(pidFile: FilePath) -> DetachedProcess? {
+        guard let text = try? String(contentsOfFile: pidFile.string, encoding: .utf8) else { return nil }
+        let fields = text.split(whereSeparator: \.isWhitespace)
+        guard fields.count == 2, let pid = pid_t(fields[0]), let startTime = UInt64(fields[1]) else { return nil }
+        let process = DetachedProcess(pid: pid, startTime: startTime)
+        return process.isRunning ? process : nil
+    }
+
+    /// Starts `command` and records it; returns once the program is being executed.
+    package static func start(_ command: Command, logFile: FilePath, pidFile: FilePath) throws -> DetachedProcess {
+        try FileManager.default.createDirectory(
+            atPath: logFile.removingLastComponent().string,
+            withIntermediateDirectories: true
+        )
+        let pid = try spawn(command, logFile: logFile)
+        guard let startTime = startTime(of: pid) else {
+            throw HostError("\(command.program) ended at once; see \(logFile)")
+        }
+        try DurableFile.write(Array("\(pid) \(startTime)\n".utf8), to: pidFile)
+        return DetachedProcess(pid: pid, startTime: startTime)
+    }
+
+    package var isRunning: Bool {
+        // A child that ended stays a zombie until it is waited for; for a process that is nobody's child of ours this does nothing.
+        _ = waitpid(pid, nil, WNOHANG)
+        return Self.startTime(of: pid) == startTime
+    }
+
+    package func signal(_ number: CInt) {
+        guard isRunning else { return }
+        _ = kill(pid, number)
+    }
+
+    /// Returns when the process has ended.
+    package func waitUntilEnded() async throws {
+        while isRunning {
+            guard let descriptor = pidDescriptor() else { return }
+            defer { close(descriptor) }
+            try await ProcessWaiter.waitUntilReadable(descriptor)
+        }
+    }
+
+    /// Asks the process to end, and ends it by force when it has not within `grace`.
+    package func stop(grace: Duration) async {
+        signal(SIGTERM)
+        let ended = try? await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await waitUntilEnded()
+                return true
+            }
+            group.addTask {
+                try await Task.sleep(for: grace)
+                return false
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? false
+        }
+        if ended != true {
+            signal(SIGKILL)
+            try? await waitUntilEnded()
+        }
+    }
+
+    // MARK: - Private
+
+    private func pidDescriptor() -> CInt? {
+        let descriptor = clinux_pidfd_open(pid)
+        return descriptor >= 0 ? descriptor : nil
+    }
+
+    private static func startTime(of pid: pid_t) -> UInt64? {
+        guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+            let nameEnd = stat.lastIndex(of: ")")
+        else { return nil }
+        let fields = stat[stat.index(after: nameEnd)...].split(separator: " ")
+        guard fields.count > 19, fields[0] != "Z" else { return nil }
+        return UInt64(fields[19])
+    }
+
+    private static func spawn(_ command: Command, logFile: FilePath) throws -> Int32 {
+        let arguments = ([command.program.string] + command.arguments).map { strdup($0) } + [nil]
+        let environment = command.environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for text in arguments + environment { free(text) } }
+        let pid = clinux_spawn_detached(command.program.string, arguments, environment, logFile.string)
+        guard pid > 0 else { throw HostError("cannot start \(command.program): \(Errno(rawValue: -pid))") }
+        return pid
+    }
+}

@@ -1,6 +1,0 @@
-import GRPCCore
-import GRPCNIOTransportHTTP2
-import GRPCProtobuf
-import Subprocess
-import SwiftProtobuf
-import SystemPackage

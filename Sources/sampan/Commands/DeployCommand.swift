@@ -1,0 +1,42 @@
+import ArgumentParser
+import AsyncHTTPClient
+import Foundation
+import Host
+import NIOCore
+import Subprocess
+
+struct DeployCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "deploy",
+        abstract: "Deploy a folder of manifests as a new release of an environment and wait until it serves."
+    )
+
+    @Argument(help: "GROUP/NAME of the project.") var project: String
+    @Option(help: "The environment, such as daily or production.") var environment = "daily"
+    @Option(help: "The folder with the manifests.") var manifests = "k8s"
+    @OptionGroup var platform: PlatformOption
+
+    func run() async throws {
+        guard FileManager.default.fileExists(atPath: manifests) else {
+            throw HostError("there is no folder \(manifests); name the folder of your manifests with --manifests")
+        }
+        let client = try await platform.client()
+        let archive = try await archive(manifests)
+        let path = "projects/\(client.escape(project))/deploys?environment=\(client.escape(environment))"
+        let code = try await client.stream(path, body: .bytes(ByteBuffer(bytes: archive)))
+        if code != 0 { throw ExitCode(1) }
+    }
+
+    private func archive(_ folder: String) async throws -> [UInt8] {
+        let result = try await Subprocess.run(
+            .name("tar"),
+            arguments: ["-C", folder, "-czf", "-", "."],
+            output: .bytes(limit: 16 << 20),
+            error: .string(limit: 4096)
+        )
+        guard result.terminationStatus.isSuccess else {
+            throw HostError("cannot pack \(folder): \(result.standardError)")
+        }
+        return result.standardOutput
+    }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import Git
+import Host
+import Hummingbird
+import Logging
+import Pipelines
+import Registry
+import Review
+import ServiceLifecycle
+import ServiceNetwork
+import SystemPackage
+
+/// The development half: git, projects and people, registry, pipelines, releases, on one web port.
+struct ForgeParts: Sendable {
+    let forge: Forge
+    let services: [any Service]
+
+    init(home: Home, settings: Settings, engine: Engine, board: ReadinessBoard, logger: Logger) async throws {
+        let urls = PlatformStatus.URLs(settings)
+        let repositories = try RepositoryStore(root: home.repositories.string)
+        try repositories.removeLeftovers()
+        forge = try await Forge.open(
+            Forge.Configuration(
+                databasePath: home.forge.appending("forge.sqlite").string,
+                initialPasswordFile: home.initialPasswordFile.string,
+                externalURL: urls.web
+            ),
+            repositories: repositories,
+            logger: logger
+        )
+        try await forge.ensureRepositories()
+
+        let box = try SecretBox(keyFile: home.forge.appending("secrets.key").string)
+        let registryAccess = try ForgeRegistryAccess(forge: forge, keyFile: home.forge.appending("pull.key"))
+        let images = try RegistryStorage(root: home.registry.string)
+        let helper = try await Self.publishHelperImage(images)
+        let pipelines = try await PipelineService.open(
+            PipelineService.Configuration(
+                directory: home.pipelines.string,
+                server: Self.server(urls, settings, engine.network),
+                defaultImage: "busybox:1.36"
+            ),
+            forge: forge,
+            box: box,
+            executor: PodExecutor(
+                client: engine.client,
+                configuration: .init(helperImage: "127.0.0.1:\(settings.webPort)/\(helper)"),
+                logger: logger
+            ),
+            logger: logger
+        )
+        forge.setJobTokenResolver(pipelines)
+        forge.pushObservers.add(pipelines)
+
+        let router = Router()
+        ForgeRoutes(forge: forge, logger: logger).addRoutes(to: router)
+        RegistryRoutes(
+            storage: images,
+            access: registryAccess,
+            signer: try TokenSigner(keyFile: home.forge.appending("registry-token.key").string),
+            logger: logger
+        ).addRoutes(to: router)
+        pipelines.addRoutes(to: router)
+        router.get("/-/readiness") { _, _ in "ready\n" }
+
+        services = [
+            WebServer(
+                responder: router.buildResponder(),
+                addresses: ["127.0.0.1", engine.network.gatewayAddress.description],
+                port: settings.webPort,
+                board: board,
+                logger: logger
+            ),
+            pipelines,
+        ]
+    }
+
+    // MARK: - Private
+
+    private static func server(
+        _ urls: PlatformStatus.URLs,
+        _ settings: Settings,
+        _ network: NetworkConfiguration
+    ) -> PredefinedVariables.Server {
+        PredefinedVariables.Server(
+            url: urls.web,
+            jobAPIURL: "http://\(network.gatewayAddress):\(settings.webPort)/api/v4",
+            registry: "127.0.0.1:\(settings.webPort)",
+            version: VersionCommand.current
+        )
+    }
+
+    /// The image that fetches sources and sends artifacts; named by digest, so that a new program never meets old scripts.
+    private static func publishHelperImage(_ images: RegistryStorage) async throws -> String {
+        guard let busybox = ProgramPath.find("busybox") else {
+            throw HostError("busybox is not installed; apt-get install busybox-static")
+        }
+        let files = try HelperImage.files(busybox: busybox.string)
+        let digest = try await images.publishImage(
+            repository: "sampan/helper",
+            tag: HelperImage.version,
+            files: files.map { ImageFile(path: $0.path, mode: $0.mode, content: .file($0.bytes)) },
+            config: ImageConfiguration()
+        )
+        return "sampan/helper@\(digest)"
+    }
+}

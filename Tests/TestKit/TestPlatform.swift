@@ -1,0 +1,149 @@
+import Foundation
+import Synchronization
+
+/// A platform of its own for a test: the real program in a temporary home, on free ports and addresses that no other home uses.
+///
+/// When the test is over everything is taken down and the machine is checked for what stayed behind.
+package final class TestPlatform: Sendable {
+    package let home: String
+    package let apiPort: Int
+    package let webPort: Int
+    package let gatewayPort: Int
+    private let second: Int
+
+    package var web: String { "http://127.0.0.1:\(webPort)" }
+    package var gateway: String { "http://127.0.0.1:\(gatewayPort)" }
+    package var registry: String { "127.0.0.1:\(webPort)" }
+
+    /// Runs `body` on a platform that is up, takes it down and expects no leftovers.
+    package static func with(_ body: (TestPlatform) async throws -> Void) async throws {
+        let platform = TestPlatform()
+        do {
+            try await platform.up()
+            try await body(platform)
+        } catch {
+            let log = (try? String(contentsOfFile: "\(platform.home)/logs/server.log", encoding: .utf8)) ?? ""
+            print("--- end of the server's log ---\n\(log.suffix(12_000))\n---")
+            try? await platform.down()
+            throw error
+        }
+        try await platform.down()
+        try await platform.expectNoLeftovers()
+    }
+
+    private init() {
+        let seed = Int.random(in: 0..<1000)
+        // Below the range that the kernel gives to outgoing connections, so that nobody takes a port between two starts.
+        apiPort = 20_000 + seed * 4
+        webPort = apiPort + 1
+        gatewayPort = apiPort + 2
+        second = 60 + seed % 60 * 2
+        home = "/tmp/sampan-\(apiPort)"
+    }
+
+    // MARK: - The program
+
+    /// The executable that was built with the tests.
+    package static var program: String {
+        if let path = ProcessInfo.processInfo.environment["SAMPAN_PROGRAM"] { return path }
+        return Bundle.main.bundleURL.appending(path: "sampan").path
+    }
+
+    /// The package's folder.
+    package static var sources: String {
+        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+    }
+
+    @discardableResult
+    package func sampan(_ arguments: String...) async throws -> String {
+        try await Shell.run(Self.program, arguments + ["--home", home])
+    }
+
+    package func attempt(_ arguments: String...) async throws -> Shell.Result {
+        try await Shell.attempt(Self.program, arguments + ["--home", home])
+    }
+
+    package func up() async throws {
+        try await sampan(
+            "up", "--api-port", "\(apiPort)", "--web-port", "\(webPort)", "--gateway-port", "\(gatewayPort)",
+            "--pod-cidr", "10.\(second).0.0/16", "--service-cidr", "10.\(second + 1).0.0/16"
+        )
+    }
+
+    package func down() async throws {
+        try await sampan("down", "--workloads")
+    }
+
+    // MARK: - Clients
+
+    package var kubeconfig: String { "\(home)/kubernetes/admin.kubeconfig" }
+
+    @discardableResult
+    package func kubectl(_ arguments: String..., input: String = "") async throws -> String {
+        try await Shell.run("kubectl", ["--kubeconfig", kubeconfig] + arguments, input: input)
+    }
+
+    package func attemptKubectl(_ arguments: String..., input: String = "") async throws -> Shell.Result {
+        try await Shell.attempt("kubectl", ["--kubeconfig", kubeconfig] + arguments, input: input)
+    }
+
+    /// The body and status of a page served by the gateway for `host`.
+    package func page(host: String, path: String = "/") async throws -> (status: Int, body: String) {
+        let result = try await Shell.attempt(
+            "curl",
+            ["-s", "-m", "10", "-w", "\n%{http_code}", "-H", "Host: \(host)", "\(gateway)\(path)"]
+        )
+        let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)
+        return (Int(lines.last ?? "") ?? 0, lines.dropLast().joined(separator: "\n"))
+    }
+
+    /// Makes the named base images and puts them into this platform's registry.
+    package func addBaseImages(_ names: String...) async throws {
+        let token = try await token()
+        try await Shell.run(
+            "\(Self.sources)/Scripts/base-images",
+            ["--registry", registry, "--cache", "/var/tmp/sampan-base-images", "--credentials", "root:\(token)"] + names
+        )
+    }
+
+    package func token() async throws -> String {
+        try await sampan("token", "create", "--scope", "api").trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// The pid of a program of this platform, such as `server`.
+    package func pid(_ name: String) throws -> Int32 {
+        let text = try String(contentsOfFile: "\(home)/run/\(name).pid", encoding: .utf8)
+        guard let pid = text.split(separator: " ").first.flatMap({ Int32($0) }) else {
+            throw WaitTimeout(description: "\(name) has no pid file")
+        }
+        return pid
+    }
+
+    // MARK: - Leftovers
+
+    /// Nothing of this home may stay: no process, mount, interface, table or control group. Then the home itself is removed.
+    private func expectNoLeftovers() async throws {
+        var leftovers: [String] = []
+        let processes = try await Shell.attempt("pgrep", ["-af", home]).output
+        leftovers += processes.split(separator: "\n").filter { !$0.contains("pgrep") }.map { "process \($0)" }
+        let mounts = try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)
+        leftovers += mounts.split(separator: "\n").filter { $0.contains(home) }.map { "mount \($0)" }
+        let bridges = try FileManager.default.contentsOfDirectory(atPath: "/sys/class/net")
+        leftovers += bridges.filter { $0 == "sampan-\(id)" }.map { "interface \($0)" }
+        let tables = try await Shell.run("nft", ["list", "tables"])
+        leftovers += tables.split(separator: "\n").filter { $0.contains("sampan-\(id)") }.map { "nftables \($0)" }
+        let groups = try await Shell.run("find", ["/sys/fs/cgroup", "-maxdepth", "4", "-type", "d", "-name", "*\(id)*"])
+        leftovers += groups.split(separator: "\n").map { "control group \($0)" }
+        guard leftovers.isEmpty else {
+            throw WaitTimeout(description: "left behind:\n\(leftovers.joined(separator: "\n"))")
+        }
+        try? FileManager.default.removeItem(atPath: home)
+    }
+
+    /// The home's id, as `Home.id` derives it from the path.
+    private var id: String {
+        let hash = home.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
+        let digits = String(hash, radix: 16)
+        return String(repeating: "0", count: 8 - digits.count) + digits
+    }
+}
