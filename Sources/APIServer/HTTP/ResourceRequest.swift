@@ -64,13 +64,14 @@ struct ResourceRequest {
 
     /// The body as JSON.
     ///
-    /// - Throws: 415 for media types other than JSON and YAML, 413 for bodies over the limit.
+    /// - Throws: 415 for media types other than JSON, YAML and protobuf, 413 for bodies over the limit.
     func body() async throws -> JSON {
         let type = MediaType(head.headers[.contentType] ?? "application/json").name
         let bytes = try await bytes()
         switch type {
         case "application/json", "": return try Self.json(bytes)
         case "application/yaml": return try YAMLBody.parse(String(decoding: bytes, as: UTF8.self))
+        case KubernetesProtobuf.mediaType: return try ProtobufBody.parse(bytes)
         default: throw Self.unsupported(type)
         }
     }
@@ -79,7 +80,8 @@ struct ResourceRequest {
     func optionalBody() async throws -> JSON? {
         let bytes = try await bytes()
         guard !bytes.isEmpty else { return nil }
-        let options = try Self.json(bytes)
+        let isProtobuf = ProtobufBody.isProtobuf(head.headers[.contentType])
+        let options = try isProtobuf ? ProtobufBody.parse(bytes) : Self.json(bytes)
         return options.object?.isEmpty == true ? nil : options
     }
 
@@ -109,8 +111,9 @@ struct ResourceRequest {
     private static func unsupported(_ type: String) -> StatusError {
         .unsupportedMediaType(
             "the body of the request was in an unsupported format (\(type)) - accepted media types include: "
-                + "application/json, application/yaml, and for patches application/json-patch+json, "
-                + "application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+                + "application/json, application/yaml, \(KubernetesProtobuf.mediaType), and for patches "
+                + "application/json-patch+json, application/merge-patch+json, "
+                + "application/strategic-merge-patch+json, application/apply-patch+yaml"
         )
     }
 }
