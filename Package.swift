@@ -153,11 +153,12 @@ let package = Package(
         .executableTarget(
             name: "sampan",
             dependencies: [
-                "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
+                "CLinux", "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
                 "ServiceNetwork",
-                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway", "Host",
-                argumentParser, asyncHTTPClient, crypto, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
-                subprocess, system, yams,
+                "Git", "Review", "Registry", "Host",
+                argumentParser, asyncHTTPClient, crypto, httpTypes, hummingbird, logging, nioCore, nioHTTP1, serviceLifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                subprocess, system,
             ],
             swiftSettings: settings
         ),
@@ -171,14 +172,17 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("KubernetesModel"),
-        tests("KubernetesClient"),
+        tests(
+            "KubernetesClient",
+            [hummingbird, .product(name: "HummingbirdTLS", package: "hummingbird"), logging, nioCore, nioSSL, subprocess]
+        ),
         tests("APIServer"),
-        tests("Controllers"),
-        tests("Scheduler"),
+        tests("Controllers", [logging]),
+        tests("Scheduler", [logging]),
         tests("NodeAgent"),
         tests("ServiceNetwork"),
-        tests("Git"),
-        tests("Review"),
+        tests("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
+        tests("Review", ["Git", asyncHTTPClient, grdb, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]),
         tests(
             "Registry",
             [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
@@ -188,10 +192,7 @@ let package = Package(
             "Releases",
             [
                 "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes, hummingbird,
-                logging,
-                nioCore,
-                nioHTTP1,
-                subprocess, system,
+                logging, nioCore, nioHTTP1, subprocess, system,
             ]
         ),
         tests("Gateway"),

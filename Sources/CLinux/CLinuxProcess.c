@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,4 +40,8 @@ pid_t clinux_spawn_detached(const char *program, char *const arguments[], char *
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return failure ? -failure : pid;
+}
+
+void clinux_buffer_output_by_line(void) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
 }

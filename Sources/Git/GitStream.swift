@@ -37,9 +37,18 @@ final class BodyReader: @unchecked Sendable {
 /// A git process between a request body and a response body. Both directions stream with back-pressure: no more than a pipe's
 /// worth and one chunk each is ever in memory.
 struct GitStream {
+    /// What becomes of the process when the client is gone.
+    enum LostClient {
+        /// Its process group is ended: nobody wants the answer.
+        case endProcess
+        /// Its input ends and it may finish by itself. A git that is ended by a signal would leave its quarantine behind.
+        case letFinish
+    }
+
     let configuration: Configuration
     /// The request body; nil gives the process an empty input.
     let input: BodyReader?
+    var lostClient = LostClient.endProcess
 
     struct Outcome: Sendable {
         let status: Int32
@@ -50,11 +59,11 @@ struct GitStream {
 
     /// Runs the process to its end.
     ///
-    /// - Throws: what reading the request or writing the response throws (the client is gone); the process group is ended
-    ///   before it is thrown.
+    /// - Throws: what reading the request or writing the response throws (the client is gone); the process is over before it
+    ///   is thrown.
     @concurrent
     func run(writingTo writer: inout any ResponseBodyWriter) async throws -> Outcome {
-        let input = input
+        var loss: (any Error)?
         let result = try await Subprocess.run(
             configuration,
             input: .inputWriter,
@@ -62,17 +71,25 @@ struct GitStream {
             error: .string(limit: 1 << 20)
         ) { execution in
             try await withThrowingTaskGroup(of: Void.self) { group in
-                let standardInput = execution.standardInputWriter
+                let (input, standardInput) = (input, execution.standardInputWriter)
                 group.addTask { try await Self.pump(input, into: standardInput) }
                 var written = 0
                 for try await chunk in execution.standardOutput {
                     written += chunk.count
-                    try await writer.write(chunk.withUnsafeBytes { ByteBuffer(bytes: $0) })
+                    guard loss == nil else { continue }
+                    do {
+                        try await writer.write(chunk.withUnsafeBytes { ByteBuffer(bytes: $0) })
+                    } catch {
+                        guard lostClient == .letFinish else { throw error }
+                        loss = error
+                        group.cancelAll()
+                    }
                 }
-                try await group.waitForAll()
+                do { try await group.waitForAll() } catch { loss = loss ?? error }
                 return written
             }
         }
+        if let loss { throw loss }
         return Outcome(
             status: result.terminationStatus.exitCode,
             errorText: result.standardError,
@@ -83,6 +100,17 @@ struct GitStream {
     // MARK: - Private
 
     private static func pump(_ input: BodyReader?, into standardInput: StandardInputWriter) async throws {
+        do {
+            try await copy(input, into: standardInput)
+        } catch {
+            // The client is gone. At the end of its input git gives up by itself and cleans up after itself.
+            try? await standardInput.finish()
+            throw error
+        }
+        try await standardInput.finish()
+    }
+
+    private static func copy(_ input: BodyReader?, into standardInput: StandardInputWriter) async throws {
         var isOpen = true
         while let bytes = try await input?.next() {
             guard isOpen else { continue }
@@ -93,6 +121,5 @@ struct GitStream {
                 isOpen = false
             }
         }
-        try await standardInput.finish()
     }
 }

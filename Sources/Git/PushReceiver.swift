@@ -27,7 +27,7 @@ struct PushReceiver: Sendable {
         let environment = await environment(for: request, session, receipt: receipt)
         let arguments = ["receive-pack", "--stateless-rpc", session.repository.path]
         let configuration = session.configuration("git", arguments, for: .receivePack, environment: environment)
-        let process = GitStream(configuration: configuration, input: body)
+        let process = GitStream(configuration: configuration, input: body, lostClient: .letFinish)
         do {
             let outcome = try await process.run(writingTo: &writer)
             await announce(request, session, receipt: receipt)

@@ -67,10 +67,25 @@ package struct RepositoryStore: Sendable {
         try FileManager.default.removeItem(atPath: doomed)
     }
 
-    /// Removes what an interrupted run left in the folder for temporary files. Call it once, before serving.
+    /// Removes what an interrupted run left behind: temporary files, and objects of pushes that were never accepted. Call it
+    /// once, before serving.
     package func removeLeftovers() throws {
-        for name in try FileManager.default.contentsOfDirectory(atPath: "\(root)/tmp") {
-            try FileManager.default.removeItem(atPath: "\(root)/tmp/\(name)")
+        let files = FileManager.default
+        for name in try files.contentsOfDirectory(atPath: "\(root)/tmp") {
+            try files.removeItem(atPath: "\(root)/tmp/\(name)")
+        }
+        for shelf in try files.contentsOfDirectory(atPath: "\(root)/repositories") {
+            for name in try files.contentsOfDirectory(atPath: "\(root)/repositories/\(shelf)") {
+                try Self.removeLeftovers(inRepository: "\(root)/repositories/\(shelf)/\(name)")
+            }
+        }
+    }
+
+    private static func removeLeftovers(inRepository path: String) throws {
+        for (folder, prefix) in [(path, "sampan-index-"), ("\(path)/objects", "tmp_objdir-")] {
+            for name in try FileManager.default.contentsOfDirectory(atPath: folder) where name.hasPrefix(prefix) {
+                try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+            }
         }
     }
 

@@ -167,7 +167,6 @@ private struct EventIdentity: Hashable, Sendable {
             "type": .string(type), "reason": .string(reason), "message": .string(message),
             "count": 1,
             "firstTimestamp": .string(time.description), "lastTimestamp": .string(time.description),
-            "eventTime": nil,
         ]
     }
 }

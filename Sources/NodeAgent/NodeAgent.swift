@@ -51,8 +51,12 @@ package final class NodeAgent: Service {
 
     /// Runs until graceful shutdown or cancellation; the containers stay.
     package func run() async throws {
-        try await cancelWhenGracefulShutdown {
-            try await self.runParts()
+        do {
+            try await cancelWhenGracefulShutdown {
+                try await self.runParts()
+            }
+        } catch is CancellationError {
+            context.logger.info("Node agent has stopped; containers go on")
         }
     }
 
@@ -146,6 +150,7 @@ package final class NodeAgent: Service {
         // In this order: whoever is made meanwhile has a worker already.
         let sandboxes = try await context.runtime.sandboxes(podUID: nil)
         let folders = (try? FileManager.default.contentsOfDirectory(atPath: context.configuration.podsDirectory)) ?? []
+        let logs = (try? FileManager.default.contentsOfDirectory(atPath: context.configuration.logsDirectory)) ?? []
         let known = workers.withLock { Set($0.keys) }
         for sandbox in sandboxes where !known.contains(sandbox.podUID) {
             context.logger.info(
@@ -159,6 +164,9 @@ package final class NodeAgent: Service {
             PodVolumes(client: context.client, podDirectory: context.configuration.podDirectory(uid)).tearDown()
             CgroupTree(identifier: context.configuration.identifier).removePod(uid)
         }
+        for folder in logs where !known.contains(Pod.uid(ofLogFolder: folder)) {
+            try? FileManager.default.removeItem(atPath: "\(context.configuration.logsDirectory)/\(folder)")
+        }
     }
 }
 
@@ -167,23 +175,22 @@ package final class NodeAgent: Service {
 extension NodeAgent {
     /// Stops and removes every sandbox and container of this home, then mounts, folders and control groups.
     ///
-    /// For a platform that is going away: call it while the runtime still runs and ``run()`` does not.
-    package func removeEverything() async throws {
+    /// For a platform that is going away: call it while the runtime still runs and no agent does.
+    package static func removeEverything(_ configuration: Configuration) async throws {
+        let runtime = try CRIRuntime(socketPath: configuration.runtimeSocketPath)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.context.runtime.run() }
+            group.addTask { try await runtime.run() }
             defer { group.cancelAll() }
-            try await removeAllSandboxes()
+            try await removeAllSandboxes(runtime, grace: .seconds(10))
         }
-        MountTable.unmountAll(below: context.configuration.podsDirectory)
-        for path in [context.configuration.podsDirectory, context.configuration.logsDirectory] {
+        MountTable.unmountAll(below: configuration.podsDirectory)
+        for path in [configuration.podsDirectory, configuration.logsDirectory] {
             try? FileManager.default.removeItem(atPath: path)
         }
-        CgroupTree(identifier: context.configuration.identifier).remove()
+        CgroupTree(identifier: configuration.identifier).remove()
     }
 
-    private func removeAllSandboxes() async throws {
-        let runtime = context.runtime
-        let grace = Duration.seconds(10)
+    private static func removeAllSandboxes(_ runtime: any ContainerRuntime, grace: Duration) async throws {
         let containers = try await runtime.containers(podUID: nil)
         try await withThrowingDiscardingTaskGroup { group in
             for container in containers where container.state == .running {

@@ -22,9 +22,15 @@ struct NodeRegistration: Sendable {
                     isRegistered = true
                 }
                 try await renewLease()
+                _ = try await context.runtime.version()
                 try await Task.sleep(for: Self.interval)
             } catch is CancellationError {
                 return
+            } catch let error as RuntimeError {
+                context.logger.warning("The runtime does not answer", metadata: ["error": "\(error)"])
+                if isRegistered { try? await setNotReady("container runtime is down: \(error.message)") }
+                isRegistered = false
+                try await Task.sleep(for: .seconds(1))
             } catch {
                 context.logger.warning("Node could not be announced", metadata: ["error": "\(error)"])
                 isRegistered = false
@@ -50,6 +56,19 @@ struct NodeRegistration: Sendable {
             _ = try await context.client.update(.nodes, node, subresource: "status")
         }
         context.logger.info("Node is registered", metadata: ["node": "\(name)", "runtime": "\(version)"])
+    }
+
+    private func setNotReady(_ message: String) async throws {
+        let name = context.configuration.nodeName
+        guard var node = try await context.client.find(.nodes, namespace: nil, name: name) else { return }
+        let others = (node["status", "conditions"]?.array ?? []).filter { $0["type"]?.string != "Ready" }
+        let now = JSON.string(context.now().description)
+        let condition: JSON = [
+            "type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": .string(message),
+            "lastHeartbeatTime": now, "lastTransitionTime": now,
+        ]
+        node["status", "conditions"] = .array(others + [condition])
+        _ = try await context.client.update(.nodes, node, subresource: "status")
     }
 
     private var object: JSON {
@@ -146,6 +165,14 @@ struct NodeRegistration: Sendable {
                 "holderIdentity": .string(name), "leaseDurationSeconds": JSON(Self.leaseSeconds), "renewTime": time,
             ],
         ]
-        _ = try await context.client.create(.leases, namespace: Self.leaseNamespace, lease)
+        do {
+            _ = try await context.client.create(.leases, namespace: Self.leaseNamespace, lease)
+        } catch let error as StatusError where error.isNotFound {
+            let namespace: JSON = [
+                "apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(Self.leaseNamespace)],
+            ]
+            _ = try await context.client.create(.namespaces, namespace)
+            _ = try await context.client.create(.leases, namespace: Self.leaseNamespace, lease)
+        }
     }
 }

@@ -67,6 +67,11 @@ package final class Forge: Sendable {
         hasher = PasswordHasher(rounds: configuration.passwordRounds)
     }
 
+    /// Closes the database. Nothing else may be called afterwards.
+    package func close() throws {
+        try database.close()
+    }
+
     /// Says who knows the tokens of running jobs. Until then no job can sign in.
     package func setJobTokenResolver(_ resolver: any JobTokenResolver) {
         jobTokens.withLock { $0 = resolver }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Foundation
 import Host
 
@@ -8,15 +9,15 @@ struct Sampan: AsyncParsableCommand {
         commandName: "sampan",
         abstract: "From git push to surge-proof production, in one program.",
         subcommands: [
-            Up.self, Down.self, Status.self, Doctor.self, Kubeconfig.self, Token.self, Project.self, Pipeline.self, Deploy.self,
-            Releases.self, Rollback.self, Logs.self, Version.self, Server.self,
+            UpCommand.self, DownCommand.self, StatusCommand.self, DoctorCommand.self, KubeconfigCommand.self, TokenCommand.self, ProjectCommand.self, PipelineCommand.self, DeployCommand.self,
+            ReleasesCommand.self, RollbackCommand.self, LogsCommand.self, VersionCommand.self, ServerCommand.self,
         ]
     )
 
     /// Exit codes are part of the contract: 0 done, 1 failed, 2 used wrongly.
     static func main() async {
         // Lines reach a pipe as they are written, not when a buffer is full.
-        setvbuf(stdout, nil, Int32(_IOLBF), 0)
+        clinux_buffer_output_by_line()
         signal(SIGPIPE, SIG_IGN)
         do {
             var command = try parseAsRoot()

@@ -7,10 +7,8 @@ struct DeploymentControllerTests {
     @Test
     func startsPodsAndReportsThem() async throws {
         try await withControllers { cluster in
-            let start = ContinuousClock.now
             _ = try await cluster.create(.deployments, namespace: "default", .deployment("web", replicas: 3))
             try await waitUntil("the rollout is done") { cluster.isRolledOut("web") }
-            #expect(start.duration(to: .now) < .seconds(2))
             #expect(cluster.all(.pods).count == 3)
             #expect(cluster.all(.replicaSets).count == 1)
             try await waitUntil("the conditions are set") {
@@ -43,6 +41,22 @@ struct DeploymentControllerTests {
             let again = AnyObjectView(try #require(cluster.find(.replicaSets, namespace: "default", name: first)))
             #expect(again.annotations["deployment.kubernetes.io/revision"] == "3")
             #expect(again.annotations["deployment.kubernetes.io/revision-history"] == "1")
+        }
+    }
+
+    @Test
+    func bringsOnePodUpWithoutWaitingForAnyClock() async throws {
+        try await withControllers { cluster in
+            var times: [Duration] = []
+            for number in 0..<10 {
+                let start = ContinuousClock.now
+                let name = "web\(number)"
+                _ = try await cluster.create(.deployments, namespace: "default", .deployment(name, replicas: 1))
+                try await waitUntil("the rollout is done") { cluster.isRolledOut(name) }
+                times.append(start.duration(to: .now))
+            }
+            // The best of ten: the others may have waited for the tests beside this one.
+            #expect(try #require(times.min()) < .milliseconds(50))
         }
     }
 
@@ -86,12 +100,13 @@ struct DeploymentControllerTests {
             )
             try await waitUntil("the first rollout is done") { cluster.isRolledOut("web") }
             let mixed = Shared(false)
+            let watchers = cluster.watcherCount
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     let watch = try await cluster.watch(.pods, namespace: nil, options: ListOptions())
                     for try await _ in watch where cluster.images(of: "web").count > 1 { mixed.change { $0 = true } }
                 }
-                try await waitUntil("the watch stands") { cluster.requests.contains { $0.verb == .watch } }
+                try await waitUntil("the watch stands") { cluster.watcherCount == watchers + 1 }
                 try await setImage("a:2", cluster)
                 try await waitUntil("the second rollout is done") { cluster.images(of: "web") == ["a:2": 3] }
                 group.cancelAll()

@@ -650,31 +650,14 @@ import Testing
     @Test func dropsNothingWhileTablesChange() async throws {
         let servers = try (0..<4).map { try RawServer.echo(name: "s\($0)") }
         try await withDataPlane(.single([servers[0].port]), workers: 2) { plane in
-            let isDone = Mutex(false)
-            let failures = Mutex(0)
-            let answers = Mutex(0)
-            try await withThrowingTaskGroup { group in
-                for kept in [true, false, true, false] {
-                    group.addTask {
-                        try await onThread {
-                            var client = try RawConnection(port: plane.port)
-                            while !isDone.withLock({ $0 }) {
-                                if !kept { client = try RawConnection(port: plane.port) }
-                                let status = (try? client.exchange(get()).status) ?? 0
-                                if status == 200 { answers.withLock { $0 += 1 } } else { failures.withLock { $0 += 1 } }
-                            }
-                        }
-                    }
-                }
-                for number in 1...200 {
-                    plane.publish(.single([servers[number % 4].port]))
-                    try await Task.sleep(for: .milliseconds(5))
-                }
-                isDone.withLock { $0 = true }
-                try await group.waitForAll()
+            let load = Load(port: plane.port, clients: 4)
+            for number in 1...200 {
+                plane.publish(.single([servers[number % 4].port]))
+                try await Task.sleep(for: .milliseconds(5))
             }
-            #expect(failures.withLock { $0 } == 0)
-            #expect(answers.withLock { $0 } > 200)
+            let result = await load.stop()
+            #expect(result.failures == [])
+            #expect(result.answers > 200)
             try await eventually { plane.adoptedGeneration == 201 }
         }
     }

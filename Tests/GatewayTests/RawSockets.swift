@@ -205,58 +205,88 @@ extension Optional {
     }
 }
 
-/// A server on a free loopback port; each connection has a thread of its own.
+/// A server on a free port; each connection has a thread of its own.
 final class RawServer: Sendable {
     let port: Int
-    private let listener: Int32
-    private let connections = Mutex<[RawConnection]>([])
-    private let count = Mutex(0)
+    private let listener: Listener
+
+    /// Owns the listening socket, so that it is closed only when no thread uses its number any more.
+    private final class Listener: Sendable {
+        let descriptor: Int32
+        private let state = Mutex(State())
+
+        private struct State {
+            var isStopped = false
+            var accepted = 0
+            var connections: [RawConnection] = []
+        }
+
+        init(descriptor: Int32) { self.descriptor = descriptor }
+        deinit { Glibc.close(descriptor) }
+
+        var isStopped: Bool { state.withLock(\.isStopped) }
+        var accepted: Int { state.withLock(\.accepted) }
+
+        func add(_ connection: RawConnection) {
+            state.withLock { state in
+                state.accepted += 1
+                state.connections.append(connection)
+            }
+        }
+
+        func remove(_ connection: RawConnection) {
+            Glibc.shutdown(connection.descriptor, Int32(SHUT_RDWR))
+            state.withLock { $0.connections.removeAll { $0 === connection } }
+        }
+
+        func stop() {
+            Glibc.shutdown(descriptor, Int32(SHUT_RDWR))
+            let connections = state.withLock { state in
+                state.isStopped = true
+                return state.connections
+            }
+            for connection in connections { Glibc.shutdown(connection.descriptor, Int32(SHUT_RDWR)) }
+        }
+    }
 
     /// Connections that were accepted.
-    var accepted: Int { count.withLock { $0 } }
+    var accepted: Int { listener.accepted }
 
-    init(port: Int = 0, handler: @escaping @Sendable (RawConnection) throws -> Void) throws {
+    init(handler: @escaping @Sendable (RawConnection) throws -> Void) throws {
         var address = clinux_address()
-        _ = clinux_parse_address("127.0.0.1", UInt16(port), &address)
-        let listener = clinux_listen(&address, 1024)
-        guard listener >= 0 else { throw RawConnection.Failure(description: "cannot listen: \(listener)") }
-        _ = clinux_local_address(listener, &address)
+        _ = clinux_parse_address("0.0.0.0", 0, &address)
+        let descriptor = clinux_listen(&address, 1024)
+        guard descriptor >= 0 else { throw RawConnection.Failure(description: "cannot listen: \(descriptor)") }
+        _ = clinux_local_address(descriptor, &address)
+        port = Int(address.port)
+        let listener = Listener(descriptor: descriptor)
         self.listener = listener
-        self.port = Int(address.port)
-        Thread.detachNewThread { [weak self] in
-            while true {
-                var waiting = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
-                let ready = poll(&waiting, 1, 50)
-                guard let self else { return }
-                guard ready > 0, waiting.revents & Int16(POLLNVAL) == 0 else { continue }
-                let descriptor = accept(listener, nil, nil)
-                guard descriptor >= 0 else { continue }
-                let connection = RawConnection(descriptor: descriptor)
-                self.count.withLock { $0 += 1 }
-                self.connections.withLock { $0.append(connection) }
-                Thread.detachNewThread { [weak self] in
-                    try? handler(connection)
-                    Glibc.shutdown(connection.descriptor, Int32(SHUT_RDWR))
-                    self?.connections.withLock { $0.removeAll { $0 === connection } }
-                }
+        Thread.detachNewThread { Self.accept(listener, handler) }
+    }
+
+    private static func accept(_ listener: Listener, _ handler: @escaping @Sendable (RawConnection) throws -> Void) {
+        while !listener.isStopped {
+            var waiting = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&waiting, 1, 50) > 0 else { continue }
+            let descriptor = Glibc.accept(listener.descriptor, nil, nil)
+            guard descriptor >= 0 else { continue }
+            let connection = RawConnection(descriptor: descriptor)
+            listener.add(connection)
+            Thread.detachNewThread {
+                try? handler(connection)
+                listener.remove(connection)
             }
         }
     }
 
     /// Stops listening and cuts all connections.
-    func stop() {
-        Glibc.shutdown(listener, Int32(SHUT_RDWR))
-        for connection in connections.withLock({ $0 }) { Glibc.shutdown(connection.descriptor, Int32(SHUT_RDWR)) }
-    }
+    func stop() { listener.stop() }
 
-    deinit {
-        stop()
-        Glibc.close(listener)
-    }
+    deinit { stop() }
 
     /// Answers every request with what it saw: the head as text, then the body.
-    static func echo(name: String = "echo", port: Int = 0) throws -> RawServer {
-        try RawServer(port: port) { connection in
+    static func echo(name: String = "echo") throws -> RawServer {
+        try RawServer { connection in
             while let request = try connection.readMessage(isResponse: false) {
                 let lines = [request.startLine] + request.fields.map { "\($0.name): \($0.value)" }
                 let body = Array((lines.joined(separator: "\n") + "\n\n").utf8) + request.body

@@ -55,6 +55,7 @@ final class ContainerdFixture: Sendable {
         layer.add("bin/busybox", Array(program), mode: 0o755)
         for applet in [
             "sh", "sleep", "cat", "echo", "ls", "nc", "httpd", "touch", "rm", "env", "id", "wget", "stat", "mkdir",
+            "tail",
             "hostname",
             "true", "false", "date",
         ] {
@@ -112,6 +113,14 @@ final class ContainerdFixture: Sendable {
             let text = String(decoding: commandLine, as: UTF8.self)
             return text.contains("containerd-shim") && text.contains(configuration.socketPath)
         }
+    }
+
+    func controlGroups() -> [String] {
+        let hierarchies = (try? FileManager.default.contentsOfDirectory(atPath: CgroupTree.root)) ?? []
+        let paths = (hierarchies.map { "\(CgroupTree.root)/\($0)" } + [CgroupTree.root]).map {
+            "\($0)/sampan-\(identifier)"
+        }
+        return paths.filter { FileManager.default.fileExists(atPath: $0) }
     }
 
     func mounts() -> [String] {

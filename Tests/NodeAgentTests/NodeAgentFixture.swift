@@ -4,6 +4,7 @@ import KubernetesModel
 import Logging
 import Synchronization
 import TestKit
+import Testing
 
 @testable import NodeAgent
 
@@ -21,13 +22,14 @@ struct NodeAgentFixture: Sendable {
                 drain: RecordingDrain()
             )
             try await body(fixture)
-            try await fixture.makeAgent().removeEverything()
+            try await NodeAgent.removeEverything(fixture.configuration)
+            #expect(containerd.shims().isEmpty)
+            #expect(containerd.mounts() == [])
+            #expect(containerd.controlGroups() == [])
         }
     }
 
-    func makeAgent() throws -> NodeAgent {
-        var logger = Logger(label: "test")
-        logger.logLevel = ProcessInfo.processInfo.environment["NODE_AGENT_LOG"] == nil ? .critical : .debug
+    var configuration: NodeAgent.Configuration {
         var configuration = NodeAgent.Configuration(
             home: containerd.home,
             identifier: containerd.identifier,
@@ -38,6 +40,12 @@ struct NodeAgentFixture: Sendable {
             kubernetesService: .init(host: "10.43.0.1", port: 443)
         )
         configuration.capacity = NodeCapacity(cpus: 2, memoryBytes: 4 << 30)
+        return configuration
+    }
+
+    func makeAgent() throws -> NodeAgent {
+        var logger = Logger(label: "test")
+        logger.logLevel = ProcessInfo.processInfo.environment["NODE_AGENT_LOG"] == nil ? .critical : .debug
         return try NodeAgent(client: cluster, configuration: configuration, drains: [drain], logger: logger)
     }
 

@@ -131,6 +131,54 @@ import Testing
         }
     }
 
+    @Test func tellsOfMemoryAndDeadlines() async throws {
+        try await NodeAgentFixture.with { fixture in
+            try await fixture.withAgent { _ in
+                try await fixture.createPod("hungry", "tail /dev/zero") { pod in
+                    pod["spec", "restartPolicy"] = "Never"
+                    var container = pod["spec", "containers"]?[0] ?? [:]
+                    container["resources"] = ["limits": ["memory": "16Mi"]]
+                    pod["spec", "containers"] = .array([container])
+                }
+                try await fixture.createPod("slow", Self.obedient) { $0["spec", "activeDeadlineSeconds"] = 1 }
+                try await waitUntil("the end", within: .seconds(20)) { fixture.pod("hungry")?.phase == "Failed" }
+                #expect(fixture.status("hungry")?["state", "terminated", "reason"] == "OOMKilled")
+                #expect(fixture.status("hungry")?["state", "terminated", "exitCode"] == 137)
+                try await waitUntil("the deadline", within: .seconds(20)) { fixture.pod("slow")?.phase == "Failed" }
+                #expect(fixture.pod("slow")?.status["reason"] == "DeadlineExceeded")
+            }
+        }
+    }
+
+    @Test func rotatesLogsWithoutLosingLines() async throws {
+        try await NodeAgentFixture.with { fixture in
+            try await fixture.withAgent { agent in
+                let script = "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.02; done"
+                try await fixture.createPod("talker", script) { $0["spec", "restartPolicy"] = "Never" }
+                try await waitUntil("start") { fixture.status("talker")?["containerID"] != nil }
+                let follow = LogOptions(follow: true)
+                let stream = try await agent.logs(namespace: "default", pod: "talker", options: follow)
+                var lines: [UInt8] = []
+                var hasRotated = false
+                let rotation = LogRotation(
+                    runtime: agent.context.runtime,
+                    logger: agent.context.logger,
+                    maximumBytes: 1
+                )
+                for try await piece in stream {
+                    lines += piece
+                    guard !hasRotated, let worker = agent.worker(uid: fixture.pod("talker")?.uid ?? "") else {
+                        continue
+                    }
+                    hasRotated = true
+                    await rotation.rotate(worker.observed.running, now: .present)
+                }
+                #expect(hasRotated)
+                #expect(String(decoding: lines, as: UTF8.self) == (0..<60).map { "line \($0)\n" }.joined())
+            }
+        }
+    }
+
     @Test func stopsOnlyAfterTrafficIsWithdrawn() async throws {
         try await NodeAgentFixture.with { fixture in
             fixture.drain.hold()
@@ -203,7 +251,9 @@ import Testing
                 #expect(fixture.isReady("kept"))
                 let runs = try await agent.context.runtime.containers(podUID: fixture.pod("kept")?.uid)
                 #expect(runs.map { "containerd://\($0.id)" } == [before?["containerID"]?.string])
-                #expect(!FileManager.default.fileExists(atPath: "\(fixture.containerd.home)/pods/\(lost.uid)"))
+                try await waitUntil("its folder is gone") {
+                    !FileManager.default.fileExists(atPath: "\(fixture.containerd.home)/pods/\(lost.uid)")
+                }
             }
         }
     }
@@ -260,7 +310,8 @@ import Testing
                 let script = """
                     echo $COLOR $TOKEN $GREETING $MEMORY $NAME; cat /config/color; echo; cat /secret/token; echo; \
                     id -u; id -g; hostname; cat /etc/resolv.conf; cat /etc/hosts; touch /x || echo readonly; \
-                    cat /var/run/token; echo; stat -c %a /secret/token
+                    cat /var/run/token; echo; stat -L -c %a /secret/token; \
+                    cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max
                     """
                 try await fixture.createPod("facts", script, Self.addFacts)
                 try await waitUntil("success", within: .seconds(20)) { fixture.pod("facts")?.phase == "Succeeded" }
@@ -280,7 +331,8 @@ import Testing
                 #expect(lines.contains("1.2.3.4\tfriend"))
                 #expect(lines.contains("readonly"))
                 #expect(lines.contains("token-of-default"))
-                #expect(lines.last == "440")
+                #expect(lines.contains("440"))
+                #expect(lines.contains("67108864"))
             }
         }
     }

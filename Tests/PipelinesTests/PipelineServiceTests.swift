@@ -130,7 +130,7 @@ struct PipelineServiceTests {
         }
     }
 
-    @Test func onlySoManyJobsRunAtOnceAndAResourceGroupHasOne() async throws {
+    @Test func onlySoManyJobsRunAtOnce() async throws {
         try await Workshop.with { shop in
             for name in ["a", "b", "c", "d", "e", "f"] { shop.executor.script(name, .waits) }
             let yaml = ["a", "b", "c", "d", "e", "f"].map { "\($0): {script: x}\n" }.joined()
@@ -141,15 +141,20 @@ struct PipelineServiceTests {
                 try await shop.wait(for: pipeline, .success)
             }
             #expect(shop.executor.mostAtOnce == 4)
+        }
+    }
+
+    @Test func ofAResourceGroupOneJobRunsAtATime() async throws {
+        try await Workshop.with { shop in
             shop.executor.script("g", .waits)
-            let grouped = try await shop.push("g: {script: x, resource_group: r}\nh: {script: x, resource_group: r}\n")
+            let pipeline = try await shop.push("g: {script: x, resource_group: r}\nh: {script: x, resource_group: r}\n")
             try await shop.running {
                 try await eventually("the second job does not wait") {
-                    try await shop.jobs(grouped) == ["g": .running, "h": .waitingForResource]
+                    try await shop.jobs(pipeline) == ["g": .running, "h": .waitingForResource]
                 }
-                let first = try #require(await shop.service.store.jobs(ofPipeline: grouped.id).first)
+                let first = try #require(await shop.service.store.jobs(ofPipeline: pipeline.id).first)
                 shop.executor.release(first.id)
-                try await shop.wait(for: grouped, .success)
+                try await shop.wait(for: pipeline, .success)
             }
         }
     }

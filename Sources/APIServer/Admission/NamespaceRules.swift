@@ -2,7 +2,7 @@ import KubernetesModel
 
 enum NamespaceRules: KindRules {
     /// The namespaces that exist from the first start.
-    static let builtin = ["default", "kube-system", "kube-public", "sampan-system"]
+    static let builtin = ["default", "kube-system", "kube-public", "kube-node-lease", "sampan-system"]
     private static let undeletable: Set<String> = ["default", "kube-system", "kube-public"]
 
     static func admitCreation(_ namespace: inout JSON, in service: APIService) throws -> Admitted {

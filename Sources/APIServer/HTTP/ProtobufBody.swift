@@ -2,9 +2,7 @@ import KubernetesModel
 
 /// Reads bodies of `application/vnd.kubernetes.protobuf`, which kubectl and other typed clients send; answers stay JSON.
 enum ProtobufBody {
-    static func isProtobuf(_ contentType: String?) -> Bool {
-        MediaType(contentType ?? "").name == KubernetesProtobuf.mediaType
-    }
+    static let mediaType = KubernetesProtobuf.mediaType
 
     static func parse(_ bytes: [UInt8]) throws -> JSON {
         do {

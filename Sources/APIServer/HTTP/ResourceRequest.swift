@@ -70,8 +70,8 @@ struct ResourceRequest {
         let bytes = try await bytes()
         switch type {
         case "application/json", "": return try Self.json(bytes)
+        case ProtobufBody.mediaType: return try ProtobufBody.parse(bytes)
         case "application/yaml": return try YAMLBody.parse(String(decoding: bytes, as: UTF8.self))
-        case KubernetesProtobuf.mediaType: return try ProtobufBody.parse(bytes)
         default: throw Self.unsupported(type)
         }
     }
@@ -80,8 +80,8 @@ struct ResourceRequest {
     func optionalBody() async throws -> JSON? {
         let bytes = try await bytes()
         guard !bytes.isEmpty else { return nil }
-        let isProtobuf = ProtobufBody.isProtobuf(head.headers[.contentType])
-        let options = try isProtobuf ? ProtobufBody.parse(bytes) : Self.json(bytes)
+        let type = MediaType(head.headers[.contentType] ?? "application/json").name
+        let options = try type == ProtobufBody.mediaType ? ProtobufBody.parse(bytes) : Self.json(bytes)
         return options.object?.isEmpty == true ? nil : options
     }
 
@@ -111,7 +111,7 @@ struct ResourceRequest {
     private static func unsupported(_ type: String) -> StatusError {
         .unsupportedMediaType(
             "the body of the request was in an unsupported format (\(type)) - accepted media types include: "
-                + "application/json, application/yaml, \(KubernetesProtobuf.mediaType), and for patches "
+                + "application/json, application/yaml, \(ProtobufBody.mediaType), and for patches "
                 + "application/json-patch+json, application/merge-patch+json, "
                 + "application/strategic-merge-patch+json, application/apply-patch+yaml"
         )

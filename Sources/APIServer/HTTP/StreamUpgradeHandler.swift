@@ -37,6 +37,15 @@ final class StreamUpgradeHandler: ChannelInboundHandler, RemovableChannelHandler
         }
     }
 
+    /// A client of the API that sends no more has gone: what it waited for must not go on. Ends of tunnels never come this far.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard let event = event as? ChannelEvent, event == .inputClosed else {
+            context.fireUserInboundEventTriggered(event)
+            return
+        }
+        context.close(promise: nil)
+    }
+
     // MARK: - Private
 
     private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {

@@ -4,7 +4,7 @@ import Yams
 /// Reads YAML as JSON, in the core schema of YAML 1.2 as Kubernetes uses it.
 enum YAMLBody {
     /// The most values that a text may stand for, so that nested aliases cannot exhaust the memory.
-    static let maximumValues = 1_000_000
+    static let maximumValues = 200_000
 
     static func parse(_ text: String) throws -> JSON {
         let node: Node?

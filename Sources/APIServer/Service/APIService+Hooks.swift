@@ -74,7 +74,7 @@ extension APIService {
 // MARK: - What exists from the start
 
 extension APIService {
-    /// Makes the namespaces and the `kubernetes` service that every cluster has; those that exist stay as they are.
+    /// Makes the namespaces, the roles and the `kubernetes` service that every cluster has; those that exist stay as they are.
     ///
     /// - Parameter endpoint: Where pods reach this API; without it the service has no endpoints.
     func makeBuiltinObjects(endpoint: (address: String, port: Int)?) async throws {
@@ -82,6 +82,8 @@ extension APIService {
             try await createIfAbsent(.namespaces, nil, ["metadata": ["name": .string(name)]])
             try await publishClusterAuthority(in: name)
         }
+        for role in BuiltinRoles.clusterRoles { try await createIfAbsent(BuiltinRoles.roles, nil, role) }
+        try await createIfAbsent(BuiltinRoles.bindings, nil, BuiltinRoles.mastersBinding)
         let service: JSON = [
             "metadata": ["name": "kubernetes", "labels": ["component": "apiserver", "provider": "kubernetes"]],
             "spec": [

@@ -44,6 +44,8 @@ final class ObjectStore: Sendable {
 
     func objectCount(_ collection: String) -> Int { state.withLock { $0.objectCount(collection) } }
 
+    var watcherCount: Int { state.withLock(\.watcherCount) }
+
     func object(_ key: StoreKey) -> StoredObject? { state.withLock { $0.object(key) } }
 
     /// The objects of a collection in ascending order of namespace and name, and the revision at which they are so: the newest one,

@@ -10,6 +10,8 @@ final class SQLiteLog: RevisionLog {
         var configuration = Configuration()
         configuration.journalMode = .wal
         configuration.label = "kubernetes-store"
+        // A server that is just stopping may still finish its last write.
+        configuration.busyMode = .timeout(5)
         database = try DatabaseQueue(path: path, configuration: configuration)
         try Self.requireDurableCommits(database)
         try database.write(Self.createSchema)

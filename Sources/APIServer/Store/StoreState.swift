@@ -34,6 +34,8 @@ struct StoreState {
 
     var historyCount: Int { history.count }
 
+    var watcherCount: Int { watchers.values.reduce(0) { $0 + $1.count } }
+
     /// The objects of a collection in ascending order of namespace and name.
     mutating func objects(_ collection: String, namespace: String?) -> [StoredObject] {
         collections[collection]?.objects(namespace: namespace) ?? []

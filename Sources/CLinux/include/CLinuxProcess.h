@@ -8,3 +8,6 @@ int clinux_pidfd_open(pid_t pid);
 /// Starts `program` in a session of its own with default signals, input from /dev/null, output appended to `log` and no other
 /// descriptor. Returns once the program is being executed: its pid, or -errno.
 pid_t clinux_spawn_detached(const char *program, char *const arguments[], char *const environment[], const char *log);
+
+/// Makes standard output pass on every line at once, to a pipe as to a terminal.
+void clinux_buffer_output_by_line(void);

@@ -54,10 +54,11 @@ package struct DeploymentController: Service {
             !selector.isEmpty
         else { return }
         let owned = try await claimReplicaSets(of: deployment, selector: selector)
+        let ownedPods = owned.map { ($0.uid, pods.controlled(by: $0.uid).map(PodView.init)) }
         let plan = DeploymentPlan(
             deployment,
             replicaSets: owned,
-            hasOldPods: deployment.isRecreate && hasOldPods(owned, of: deployment),
+            pods: Dictionary(ownedPods, uniquingKeysWith: { first, _ in first }),
             now: .present
         )
         for action in plan.actions { try await perform(action, for: deployment) }
@@ -142,14 +143,6 @@ package struct DeploymentController: Service {
             .merge(["metadata": metadata])
         )
         return DeploymentView(patched)
-    }
-
-    /// Pods of other templates that run or still stop.
-    private func hasOldPods(_ replicaSets: [ReplicaSetView], of deployment: DeploymentView) -> Bool {
-        replicaSets.filter { !PodTemplate.areEqual($0.template, deployment.template) }
-            .contains { replicaSet in
-                pods.controlled(by: replicaSet.uid).contains { !PodView($0).isFinished }
-            }
     }
 
     private func claimReplicaSets(

@@ -27,22 +27,25 @@ struct DeploymentPlan: Equatable {
     private var oldReplicaSets: [ReplicaSetView]
     /// As they were observed.
     private let observed: [ReplicaSetView]
+    private let pods: [String: [PodView]]
 
     /// - Parameters:
     ///   - replicaSets: those of this Deployment that its selector chooses
-    ///   - hasOldPods: pods of old ReplicaSets still run; asked for only by the Recreate strategy
-    init(_ deployment: DeploymentView, replicaSets: [ReplicaSetView], hasOldPods: Bool, now: Timestamp) {
+    ///   - pods: the pods of each ReplicaSet by its uid. What may be given up is decided on them and not on the status of the ReplicaSets,
+    ///     which is always a little older.
+    init(_ deployment: DeploymentView, replicaSets: [ReplicaSetView], pods: [String: [PodView]], now: Timestamp) {
         self.deployment = deployment
         self.now = now
+        self.pods = pods
         observed = replicaSets
         status = deployment.status
         let byAge = replicaSets.sorted { ($0.creationTimestamp, $0.name) < ($1.creationTimestamp, $1.name) }
         newReplicaSet = byAge.first { PodTemplate.areEqual($0.template, deployment.template) }
         oldReplicaSets = byAge.filter { [newReplicaSet] in $0.name != newReplicaSet?.name }
-        makeStep(hasOldPods: hasOldPods)
+        makeStep()
     }
 
-    private mutating func makeStep(hasOldPods: Bool) {
+    private mutating func makeStep() {
         notePause()
         if deployment.isBeingDeleted {
             updateCounts()
@@ -52,7 +55,7 @@ struct DeploymentPlan: Equatable {
             if deployment.isPaused { cleanUpHistory() }
             updateCounts()
         } else {
-            if deployment.isRecreate { recreate(hasOldPods: hasOldPods) } else { roll() }
+            if deployment.isRecreate { recreate() } else { roll() }
             updateProgress()
             if isComplete { cleanUpHistory() }
         }
@@ -66,13 +69,14 @@ struct DeploymentPlan: Equatable {
         scaleDownOld()
     }
 
-    private mutating func recreate(hasOldPods: Bool) {
+    private mutating func recreate() {
         syncRevision(mayCreate: false)
         var isScaledDown = false
         for index in oldReplicaSets.indices where oldReplicaSets[index].replicas > 0 {
             resize(old: index, to: 0)
             isScaledDown = true
         }
+        let hasOldPods = oldReplicaSets.contains { pods[$0.uid]?.contains { !$0.isFinished } ?? false }
         if isScaledDown || hasOldPods { return }
         syncRevision(mayCreate: true)
         _ = scaleUpNew()
@@ -81,32 +85,45 @@ struct DeploymentPlan: Equatable {
     /// Brings the new ReplicaSet towards its size, as far as the maximum of pods allows; answers whether it changed.
     private mutating func scaleUpNew() -> Bool {
         guard let new = newReplicaSet, new.replicas != deployment.replicas else { return false }
-        let size = new.replicas > deployment.replicas ? deployment.replicas : newSize(from: new.replicas)
+        let size = new.replicas > deployment.replicas ? deployment.replicas : grownSize(of: new)
         guard size != new.replicas else { return false }
         resizeNew(to: size)
         return true
     }
 
-    private func newSize(from size: Int) -> Int {
+    /// How large the new ReplicaSet may be. Pods that a ReplicaSet has not given up yet take room as well.
+    private func grownSize(of new: ReplicaSetView) -> Int {
         guard !deployment.isRecreate else { return deployment.replicas }
-        let room = deployment.maximumPods - oldReplicaSets.reduce(0) { $0 + $1.replicas } - size
-        return room <= 0 ? size : size + min(room, deployment.replicas - size)
+        let room = deployment.maximumPods - oldReplicaSets.reduce(0) { $0 + podsHeld(by: $1) }
+        return max(new.replicas, min(deployment.replicas, room))
+    }
+
+    private func podsHeld(by replicaSet: ReplicaSetView) -> Int {
+        max(replicaSet.replicas, pods[replicaSet.uid]?.count(where: \.isActive) ?? 0)
+    }
+
+    /// The available pods that will be left when the ReplicaSet has the size that it shall have: those that serve are given up last.
+    private func lastingPods(of replicaSet: ReplicaSetView) -> Int {
+        let available = (pods[replicaSet.uid] ?? []).count { pod in
+            pod.isActive && pod.availableAt(minReadySeconds: deployment.minReadySeconds).map { $0 <= now } ?? false
+        }
+        return min(available, replicaSet.replicas)
     }
 
     /// Takes pods from old ReplicaSets: first those that do not serve, then as many as the minimum of available pods allows.
     private mutating func scaleDownOld() {
         let oldPods = oldReplicaSets.reduce(0) { $0 + $1.replicas }
         guard oldPods > 0, let new = newReplicaSet else { return }
-        let newUnavailable = new.replicas - new.availableReplicas
+        let newUnavailable = new.replicas - lastingPods(of: new)
         var removable = oldPods + new.replicas - deployment.minimumAvailable - newUnavailable
         guard removable > 0 else { return }
         for index in oldReplicaSets.indices where removable > 0 {
             let old = oldReplicaSets[index]
-            let count = min(removable, max(0, old.replicas - old.availableReplicas))
+            let count = min(removable, old.replicas - lastingPods(of: old))
             if count > 0 { resize(old: index, to: old.replicas - count) }
             removable -= count
         }
-        var spare = all.reduce(0) { $0 + $1.availableReplicas } - deployment.minimumAvailable
+        var spare = all.reduce(0) { $0 + lastingPods(of: $1) } - deployment.minimumAvailable
         for index in oldReplicaSets.indices where spare > 0 {
             let count = min(spare, oldReplicaSets[index].replicas)
             if count > 0 { resize(old: index, to: oldReplicaSets[index].replicas - count) }
@@ -211,7 +228,7 @@ struct DeploymentPlan: Equatable {
             "spec": ["replicas": 0, "selector": selector, "template": template],
         ])
         replicaSet.json["spec", "minReadySeconds"] = deployment.json["spec", "minReadySeconds"]
-        replicaSet.replicas = newSize(from: 0)
+        replicaSet.replicas = grownSize(of: replicaSet)
         annotate(&replicaSet, revision: revision)
         annotateSize(&replicaSet)
         return replicaSet

@@ -43,11 +43,11 @@ struct EndpointSlicePlan: Equatable {
         var contents: [(slice: AnyObjectView, endpoints: [JSON])] = []
         for slice in existing.sorted(by: { $0.name < $1.name }) {
             let kept = (slice.json["endpoints"]?.array ?? []).compactMap { remaining.removeValue(forKey: Self.id($0)) }
-            contents.append((slice, Array(kept.prefix(Self.maximumEndpoints))))
+            contents.append((slice, kept))
         }
         var waiting = Array(remaining.values)
         for index in contents.indices where !waiting.isEmpty {
-            let room = Self.maximumEndpoints - contents[index].endpoints.count
+            let room = max(0, Self.maximumEndpoints - contents[index].endpoints.count)
             contents[index].endpoints += waiting.prefix(room)
             waiting.removeFirst(min(room, waiting.count))
         }

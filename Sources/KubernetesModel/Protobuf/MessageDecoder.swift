@@ -184,7 +184,8 @@ struct MessageDecoder {
             default: try entry.skip(tag.type)
             }
         }
-        entries[key] = try content ?? emptyValue(field.type, depth)
+        if content == nil { content = try emptyValue(field.type, depth) }
+        entries[key] = content
         return .object(entries)
     }
 

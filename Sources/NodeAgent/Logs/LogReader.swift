@@ -31,7 +31,14 @@ actor LogReader {
             let piece = readPiece()
             if !piece.isEmpty { return piece }
             guard options.follow, !Task.isCancelled else { return nil }
-            if moveToNextFile() { continue }
+            if let successor {
+                // Read once more: lines may have been written between the last look and the rotation.
+                let remains = readPiece()
+                guard remains.isEmpty else { return remains }
+                file = successor
+                rest = []
+                continue
+            }
             guard !hasSeenEnd else { return nil }
             // Looked at before the last read, so that what was written until the end is not missed.
             if !isLive() { hasSeenEnd = true } else { try await Task.sleep(for: Self.followInterval) }
@@ -71,13 +78,9 @@ actor LogReader {
     }
 
     /// After a rotation the log goes on in a new file of the same name.
-    private func moveToNextFile() -> Bool {
-        guard let file, let inode = FileBytes.inode(of: path), inode != file.inode,
-            let next = try? FileBytes(path)
-        else { return false }
-        self.file = next
-        rest = []
-        return true
+    private var successor: FileBytes? {
+        guard let file, let inode = FileBytes.inode(of: path), inode != file.inode else { return nil }
+        return try? FileBytes(path)
     }
 }
 

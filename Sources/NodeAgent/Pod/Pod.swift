@@ -58,6 +58,9 @@ struct Pod: ObjectView {
     /// The name of the folder of the pod's logs.
     var logFolder: String { "\(namespace)_\(name)_\(uid)" }
 
+    /// Names and namespaces have no underscore.
+    static func uid(ofLogFolder folder: String) -> String { folder.split(separator: "_").last.map(String.init) ?? "" }
+
     /// The class that decides who is killed first when memory ends.
     var qualityOfService: String {
         if let known = status["qosClass"]?.string { return known }

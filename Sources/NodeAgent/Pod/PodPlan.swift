@@ -27,6 +27,10 @@ struct PodPlan {
     /// The steps in their order; after they are done the pod must be observed and planned again.
     func actions() -> [PodAction] {
         if isFinished { return finish() + remains() }
+        return converge() + (deadline.map { [.wait(until: $0)] } ?? [])
+    }
+
+    private func converge() -> [PodAction] {
         let strangers = stopStrangers()
         guard let sandbox = observed.currentSandbox else { return strangers + replaceSandbox() }
         var actions = strangers + stopUnhealthy() + stopOutdated()
@@ -43,14 +47,23 @@ struct PodPlan {
 
     /// No container will run again.
     var isFinished: Bool {
-        if pod.isFinished { return true }
-        if failedInit != nil { return true }
+        if pod.isFinished || isOverdue || failedInit != nil { return true }
         guard !pod.mainContainers.isEmpty else { return false }
         return pod.mainContainers.allSatisfy { definition in
             guard let last = observed.latest(definition.name), last.state == .exited else { return false }
             return !restarts(last)
         }
     }
+
+    /// When the pod has been active for as long as it may.
+    var deadline: Timestamp? {
+        guard let seconds = pod.spec["activeDeadlineSeconds"]?.int,
+            let start = pod.status["startTime"]?.string.flatMap({ Timestamp($0) })
+        else { return nil }
+        return start.adding(seconds: Int64(seconds))
+    }
+
+    var isOverdue: Bool { deadline.map { $0 <= now } ?? false }
 
     /// An init container whose failure is the failure of the pod.
     var failedInit: Container? {

@@ -24,6 +24,10 @@ struct PodStatus {
         status["initContainerStatuses"] = initStatuses.isEmpty ? nil : .array(initStatuses)
         status["containerStatuses"] = .array(pod.mainContainers.map(containerStatus))
         status["conditions"] = .array(conditions)
+        if plan.isOverdue, !pod.isFinished, phase == "Failed" {
+            status["reason"] = "DeadlineExceeded"
+            status["message"] = "Pod was active on the node longer than the specified deadline"
+        }
         return status
     }
 
@@ -35,7 +39,8 @@ struct PodStatus {
         if pod.isFinished { return pod.phase }
         let runs = pod.mainContainers.map { observed.latest($0.name) }
         if plan.isFinished, observed.running.isEmpty {
-            let hasFailed = plan.failedInit != nil || runs.contains { $0.map { $0.exitCode != 0 } ?? false }
+            let hasFailed =
+                plan.isOverdue || plan.failedInit != nil || runs.contains { $0.map { $0.exitCode != 0 } ?? false }
             return hasFailed ? "Failed" : "Succeeded"
         }
         if pod.isBeingDeleted, observed.running.isEmpty, runs.contains(where: { $0?.state == .exited }) {

@@ -46,7 +46,12 @@ final class CRIRuntime: ContainerRuntime {
     }
 
     func run() async throws {
-        try await client.runConnections()
+        do {
+            try await client.runConnections()
+        } catch {
+            // The transport reports its own cancellation as a failure.
+            if !Task.isCancelled { throw error }
+        }
     }
 
     func version() async throws -> String {

@@ -27,10 +27,10 @@ struct ProjectedDirectory {
 
     /// What the folder holds now.
     private func current() -> VolumeFiles? {
-        let root = "\(path)/..data"
-        guard access(root, F_OK) == 0, let names = FileManager.default.enumerator(atPath: "\(root)/") else {
-            return nil
-        }
+        guard let generation = try? FileManager.default.destinationOfSymbolicLink(atPath: "\(path)/..data"),
+            let names = FileManager.default.enumerator(atPath: "\(path)/\(generation)")
+        else { return nil }
+        let root = "\(path)/\(generation)"
         var content = VolumeFiles()
         for case let name as String in names {
             guard let status = FileStatus("\(root)/\(name)", followsLinks: false), status.kind == .file,

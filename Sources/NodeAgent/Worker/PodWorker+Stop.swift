@@ -5,7 +5,7 @@ import Logging
 import Synchronization
 
 extension PodWorker {
-    /// After a hook a container has at least this long between SIGTERM and SIGKILL.
+    /// After the traffic and the hook a container has at least this long between SIGTERM and SIGKILL.
     private static let minimumGrace = Duration.seconds(2)
 
     /// Stops the pod for good: withdraw its traffic, stop its containers, remove what it has, delete the object.
@@ -86,7 +86,7 @@ extension PodWorker {
                 container.id,
                 container.name,
                 reason: "Stopping container \(container.name)",
-                grace: ContinuousClock.now.duration(to: deadline)
+                grace: max(ContinuousClock.now.duration(to: deadline), Self.minimumGrace)
             )
         } catch {
             logger.warning(

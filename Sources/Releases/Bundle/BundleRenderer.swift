@@ -5,8 +5,12 @@ struct ReleaseEnvironment: Hashable, Sendable {
     var project: ReleaseProject
     var name: String
 
-    /// `group-project-environment`, as a namespace may be called.
-    var namespace: String { "\(project.path)/\(name)".slug }
+    /// `group-project-environment`; names that are too long for a namespace end in a hash.
+    var namespace: String {
+        let parts = [project.path.slug, name.slug].joined(separator: "-")
+        guard parts.utf8.count > 63 else { return parts }
+        return "\(parts.prefix(52))-\(ConfigurationNames.hash(of: ["path": .string("\(project.path)/\(name)")]))"
+    }
 
     /// On everything that a release applies.
     var labels: [String: String] {

@@ -3,17 +3,16 @@ import AsyncHTTPClient
 import Foundation
 import Host
 import NIOCore
-import NIOFoundationCompat
 import NIOHTTP1
 
 /// Which platform a command talks to: the one in a home on this machine, or one elsewhere by address and token.
 struct PlatformOption: ParsableArguments {
     @OptionGroup var home: HomeOption
     @Option(help: "Address of a platform elsewhere (SAMPAN_URL); needs a token in SAMPAN_TOKEN.")
-    var url: String? = ProcessInfo.processInfo.environment["SAMPAN_URL"]
+    var url: String?
 
     func client() async throws -> PlatformClient {
-        if let url {
+        if let url = url ?? ProcessInfo.processInfo.environment["SAMPAN_URL"] {
             guard let token = ProcessInfo.processInfo.environment["SAMPAN_TOKEN"] else {
                 throw HostError("set SAMPAN_TOKEN to a personal access token of \(url)")
             }
@@ -54,13 +53,13 @@ struct PlatformClient: Sendable {
     func text(_ path: String) async throws -> [UInt8] {
         let response = try await execute(request(.GET, path))
         guard response.status == .ok else { throw await failure(response) }
-        return Array(buffer: try await response.body.collect(upTo: 16 << 20))
+        return Array(try await response.body.collect(upTo: 16 << 20).readableBytesView)
     }
 
     func post<Value: Decodable>(_ path: String, _ fields: [String: String?]) async throws -> Value {
         var request = request(.POST, path)
         request.headers.add(name: "Content-Type", value: "application/json")
-        request.body = .bytes(ByteBuffer(data: try JSONEncoder().encode(fields.compactMapValues { $0 })))
+        request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(fields.compactMapValues { $0 })))
         return try await decode(try await execute(request))
     }
 
@@ -100,7 +99,7 @@ struct PlatformClient: Sendable {
     private func decode<Value: Decodable>(_ response: HTTPClientResponse) async throws -> Value {
         guard (200..<300).contains(response.status.code) else { throw await failure(response) }
         let body = try await response.body.collect(upTo: 16 << 20)
-        return try JSONDecoder().decode(Value.self, from: body)
+        return try JSONDecoder().decode(Value.self, from: Data(body.readableBytesView))
     }
 
     private func failure(_ response: HTTPClientResponse) async -> Failure {

@@ -6,6 +6,7 @@ import Logging
 import NIOCore
 import Review
 import ServiceLifecycle
+import SystemPackage
 
 /// The server's control socket: what the command line on this machine asks of a running server. Whoever can open the socket is the
 /// machine's administrator, so nobody signs in.

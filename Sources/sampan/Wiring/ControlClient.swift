@@ -2,6 +2,8 @@ import AsyncHTTPClient
 import Foundation
 import Host
 import NIOCore
+import NIOHTTP1
+import SystemPackage
 
 /// Talks to the running server through its control socket, which only the machine's administrator can open.
 struct ControlClient: Sendable {
@@ -55,7 +57,7 @@ struct ControlClient: Sendable {
             request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(body)))
         }
         let response = try await execute(request)
-        let bytes = Data(buffer: try await response.body.collect(upTo: 1 << 20))
+        let bytes = Data(try await response.body.collect(upTo: 1 << 20).readableBytesView)
         guard response.status == .ok else {
             let failure = try? JSONDecoder().decode(Failure.self, from: bytes)
             throw HostError(failure?.message ?? "the server answered \(response.status.code)")

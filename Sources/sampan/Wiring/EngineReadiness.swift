@@ -28,6 +28,7 @@ struct EngineReadiness: Service {
 
     private func watchRuntime() async throws {
         try await runtime.waitUntilReady()
+        try await runtime.importPauseImage()
         board.set("containerd", ready: true, runtime.socketPath)
     }
 

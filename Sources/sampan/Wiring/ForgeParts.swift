@@ -6,6 +6,7 @@ import Logging
 import Registry
 import Review
 import ServiceLifecycle
+import ServiceNetwork
 import SystemPackage
 
 /// The development half: git, projects and people, registry, pipelines, releases, on one web port.

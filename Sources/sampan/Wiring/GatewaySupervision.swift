@@ -5,6 +5,8 @@ import Host
 import KubernetesClient
 import KubernetesModel
 import Logging
+import NIOCore
+import NIOHTTP1
 import ServiceLifecycle
 import SystemPackage
 

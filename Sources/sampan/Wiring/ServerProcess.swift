@@ -4,6 +4,7 @@ import Logging
 import ServiceLifecycle
 import ServiceNetwork
 import SystemPackage
+import UnixSignals
 
 /// The process behind `sampan up`: makes every part of the platform, joins them, and runs them as one group in the order in which they
 /// need each other.

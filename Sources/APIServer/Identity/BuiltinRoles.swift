@@ -1,0 +1,51 @@
+import KubernetesModel
+
+/// The roles that users of Kubernetes expect to find, for bindings to refer to.
+enum BuiltinRoles {
+    static let roles = Resource(
+        group: "rbac.authorization.k8s.io",
+        plural: "clusterroles",
+        kind: "ClusterRole",
+        isNamespaced: false
+    )
+    static let bindings = Resource(
+        group: "rbac.authorization.k8s.io",
+        plural: "clusterrolebindings",
+        kind: "ClusterRoleBinding",
+        isNamespaced: false
+    )
+
+    static let clusterRoles: [JSON] = [
+        role("cluster-admin", [rule(["*"], ["*"], ["*"])]),
+        role("admin", [rule(workloadGroups, ["*"], ["*"]), rule([roles.group], ["roles", "rolebindings"], ["*"])]),
+        role("edit", [rule(workloadGroups, ["*"], ["*"])]),
+        role("view", [rule([""], viewable, reading), rule(workloadGroups.filter { !$0.isEmpty }, ["*"], reading)]),
+    ]
+
+    static let mastersBinding: JSON = [
+        "metadata": ["name": "cluster-admin"],
+        "roleRef": ["apiGroup": .string(roles.group), "kind": "ClusterRole", "name": "cluster-admin"],
+        "subjects": [
+            ["apiGroup": .string(roles.group), "kind": "Group", "name": .string(UserInfo.mastersGroup)]
+        ],
+    ]
+
+    private static let workloadGroups = [
+        "", "apps", "autoscaling", "batch", "discovery.k8s.io", "events.k8s.io", "gateway.networking.k8s.io",
+        "networking.k8s.io", "policy", "sampan.dev",
+    ]
+    private static let reading = ["get", "list", "watch"]
+    /// Secrets are missing on purpose: they would let a reader become whoever they belong to.
+    private static let viewable = [
+        "configmaps", "endpoints", "events", "limitranges", "namespaces", "persistentvolumeclaims", "pods", "pods/log",
+        "pods/status", "replicationcontrollers", "resourcequotas", "serviceaccounts", "services", "services/status",
+    ]
+
+    private static func role(_ name: String, _ rules: [JSON]) -> JSON {
+        ["metadata": ["name": .string(name)], "rules": .array(rules)]
+    }
+
+    private static func rule(_ groups: [String], _ resources: [String], _ verbs: [String]) -> JSON {
+        ["apiGroups": JSON(groups), "resources": JSON(resources), "verbs": JSON(verbs)]
+    }
+}

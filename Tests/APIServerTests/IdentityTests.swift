@@ -1,0 +1,120 @@
+import Crypto
+import Foundation
+import KubernetesClient
+import KubernetesModel
+import Testing
+
+@testable import APIServer
+
+struct IdentityTests {
+    private func token(_ api: TestAPI, bound pod: String? = nil) async throws -> String {
+        var request: JSON = ["spec": ["expirationSeconds": 600]]
+        if let pod { request["spec", "boundObjectRef"] = ["kind": "Pod", "apiVersion": "v1", "name": .string(pod)] }
+        let answer = try await api.client.post(
+            .serviceAccounts,
+            namespace: "default",
+            name: "robot",
+            subresource: "token",
+            request
+        )
+        return try #require(answer["status", "token"]?.string)
+    }
+
+    private func authenticator(_ api: TestAPI) throws -> Authenticator {
+        let path = "/tmp/sampan-tokens-\(UInt64.random(in: 0...UInt64.max)).json"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        return Authenticator(tokens: try StaticTokens(path: path, identities: []), service: api.service)
+    }
+
+    @Test func knowsAServiceAccountByItsToken() async throws {
+        let api = try await TestAPI()
+        _ = try await api.client.create(.serviceAccounts, namespace: "default", ["metadata": ["name": "robot"]])
+        let token = try await token(api)
+        let authenticator = try authenticator(api)
+        #expect(try authenticator.user(authorization: "Bearer \(token)").name == "system:serviceaccount:default:robot")
+
+        var forged = Array(token)
+        forged[forged.count - 10] = forged[forged.count - 10] == "A" ? "B" : "A"
+        #expect(throws: StatusError.unauthorized()) {
+            try authenticator.user(authorization: "Bearer \(String(forged))")
+        }
+        api.clock.advance(by: 601)
+        #expect(throws: StatusError.unauthorized()) { try authenticator.user(authorization: "Bearer \(token)") }
+    }
+
+    @Test func letsATokenDieWithItsPodAndItsAccount() async throws {
+        let api = try await TestAPI()
+        _ = try await api.client.create(.serviceAccounts, namespace: "default", ["metadata": ["name": "robot"]])
+        _ = try await api.client.create(.pods, namespace: "default", Sample.pod("p"))
+        let (bound, free) = (try await token(api, bound: "p"), try await token(api))
+        let authenticator = try authenticator(api)
+        #expect(authenticator.serviceAccount(bound) != nil)
+        _ = try await api.client.delete(.pods, namespace: "default", name: "p")
+        #expect(authenticator.serviceAccount(bound) == nil)
+        #expect(authenticator.serviceAccount(free) != nil)
+        _ = try await api.client.delete(.serviceAccounts, namespace: "default", name: "robot")
+        #expect(authenticator.serviceAccount(free) == nil)
+    }
+
+    @Test func refusesTokensWithoutASignature() {
+        let tokens = ServiceAccountTokens(key: P256.Signing.PrivateKey())
+        let header = Base64URL.encode(Array(#"{"alg":"none"}"#.utf8))
+        let claims = Base64URL.encode(Array(#"{"iss":"\#(ServiceAccountTokens.issuer)"}"#.utf8))
+        for token in ["", "a.b.c", "\(header).\(claims).", "\(header).\(claims)"] {
+            #expect(tokens.verify(token, at: Timestamp(seconds: 0)) == nil)
+        }
+    }
+
+    @Test(arguments: [
+        ("get", "", "pods", "", "default", true), ("get", "", "pods", "", "other", false),
+        ("delete", "", "pods", "", "default", false), ("get", "", "pods", "log", "default", true),
+        ("get", "", "secrets", "", "default", false), ("list", "apps", "deployments", "", "other", true),
+    ])
+    func allowsWhatRolesSay(
+        _ verb: String,
+        _ group: String,
+        _ resource: String,
+        _ subresource: String,
+        _ namespace: String,
+        _ expected: Bool
+    ) async throws {
+        let api = try await TestAPI()
+        let rbac = { (plural: String, kind: String, isNamespaced: Bool) in
+            Resource(group: "rbac.authorization.k8s.io", plural: plural, kind: kind, isNamespaced: isNamespaced)
+        }
+        let subject: JSON = ["kind": "ServiceAccount", "name": "robot", "namespace": "default"]
+        let reader: JSON = ["apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]]
+        let viewer: JSON = ["apiGroups": ["apps"], "resources": ["*"], "verbs": ["list"]]
+        let client = api.client
+        let reference = { (kind: String, name: String) -> JSON in
+            ["apiGroup": "rbac.authorization.k8s.io", "kind": .string(kind), "name": .string(name)]
+        }
+        _ = try await client.create(
+            rbac("roles", "Role", true),
+            namespace: "default",
+            ["metadata": ["name": "r"], "rules": [reader]]
+        )
+        _ = try await client.create(
+            rbac("rolebindings", "RoleBinding", true),
+            namespace: "default",
+            ["metadata": ["name": "r"], "subjects": [subject], "roleRef": reference("Role", "r")]
+        )
+        _ = try await client.create(
+            rbac("clusterroles", "ClusterRole", false),
+            ["metadata": ["name": "v"], "rules": [viewer]]
+        )
+        _ = try await client.create(
+            rbac("clusterrolebindings", "ClusterRoleBinding", false),
+            ["metadata": ["name": "v"], "subjects": [subject], "roleRef": reference("ClusterRole", "v")]
+        )
+        let attributes = RequestAttributes(
+            verb: verb,
+            group: group,
+            resource: resource,
+            subresource: subresource,
+            namespace: namespace
+        )
+        let user = UserInfo.serviceAccount(namespace: "default", name: "robot", uid: "")
+        #expect(Authorizer(service: api.service).allows(user, attributes) == expected)
+    }
+}

@@ -1,0 +1,166 @@
+import Foundation
+import Review
+import Synchronization
+import Testing
+
+@testable import Pipelines
+
+/// Runs the programs of a job's pod on this machine, in folders of their own, against the live API.
+final class LocalExecutor: JobExecutor {
+    private let folder: String
+    private let port = Mutex(0)
+
+    init(folder: String) {
+        self.folder = folder
+    }
+
+    func setPort(_ port: Int) { self.port.withLock { $0 = port } }
+
+    func run(_ assignment: JobAssignment, trace: JobTrace, isResuming: Bool) async throws -> JobOutcome {
+        let home = "\(folder)/job-\(assignment.jobID)"
+        for part in ["helper", "job", "shared"] {
+            try FileManager.default.createDirectory(atPath: "\(home)/\(part)", withIntermediateDirectories: true)
+        }
+        for file in try HelperImage.files() {
+            let path = "\(home)/\(file.path)"
+            let text = Data(file.bytes)
+            try text.write(to: URL(filePath: path))
+            try FileManager.default.setAttributes([.posixPermissions: file.mode], ofItemAtPath: path)
+        }
+        let port = port.withLock { $0 }
+        for (name, text) in assignment.files.contents {
+            let text = text.replacing("SAMPAN_API_PORT='1'", with: "SAMPAN_API_PORT='\(port)'")
+            try text.write(toFile: "\(home)/job/\(name)", atomically: true, encoding: .utf8)
+        }
+        let environment = [
+            "SAMPAN_HELPER": "\(home)/helper", "SAMPAN_SHARED": "\(home)/shared", "SAMPAN_JOB": "\(home)/job",
+        ]
+        let busybox = "\(home)/helper/busybox"
+        func run(_ script: String) async throws -> Int {
+            let result = try await shell([busybox, "sh", script], environment: environment)
+            try trace.append(result.output)
+            return result.exitCode
+        }
+        let prepared = try await run("\(home)/helper/prepare.sh")
+        guard prepared == 0 else { return .failed(.runnerSystemFailure, exitCode: nil, message: "preparation failed") }
+        let code = try await run("\(home)/shared/bin/build.sh")
+        if assignment.files.needsFinish, try await run("\(home)/helper/finish.sh") != 0 {
+            return .failed(.dataIntegrityFailure, exitCode: nil, message: "the artifacts were not uploaded")
+        }
+        return code == 0 ? .success : .failed(.scriptFailure, exitCode: code, message: "exit code \(code)")
+    }
+
+    func stop(jobID: Int) async throws {}
+    func remove(jobID: Int) async throws {}
+    func start(keeping jobIDs: Set<Int>) async throws {}
+}
+
+struct HelperScriptsTests {
+    /// Pushes the files, runs the pipeline with the real scripts and API; answers with its jobs and their traces.
+    private func run(_ files: [String: String], expecting status: PipelineStatus) async throws -> [String: String] {
+        try await withTemporaryFolder { folder in
+            let local = LocalExecutor(folder: folder)
+            let (forge, service) = try await Workshop.open(folder: folder, executor: local)
+            let user = try #require(await forge.user(named: "root"))
+            let project = try await forge.createProject(path: "demo/shop", by: Author(userID: user.id, name: "root"))
+            let shop = Workshop(
+                folder: folder,
+                forge: forge,
+                service: service,
+                executor: ScriptedExecutor(),
+                project: project,
+                user: user
+            )
+            var files = files
+            files[".gitlab-ci.yml"] = files[".gitlab-ci.yml"]?.replacing("FOLDER", with: folder)
+            let push = try await shop.commit(files)
+            return try await Workshop.serve(service) { port in
+                local.setPort(port)
+                return try await shop.running {
+                    await service.pushed(push)
+                    let pipeline = try #require(await service.store.pipelines(ofProject: project.id).first)
+                    try await eventually(seconds: 30, "the pipeline does not end") {
+                        try await service.store.pipeline(pipeline.id)?.status.isComplete == true
+                    }
+                    let jobs = try await service.store.jobs(ofPipeline: pipeline.id)
+                    let traces = Dictionary(uniqueKeysWithValues: jobs.map { ($0.name, shop.trace($0.id)) })
+                    let end = try await service.store.pipeline(pipeline.id)?.status
+                    #expect(end == status, "\(traces)")
+                    return traces
+                }
+            }
+        }
+    }
+
+    @Test func sourcesArtifactsAndCachesTravelBetweenJobs() async throws {
+        let yaml = """
+            variables: {CI_PROJECT_DIR: FOLDER/builds/$CI_JOB_NAME}
+            build:
+              stage: build
+              script:
+                - mkdir -p out/deep && cat src/in.txt > out/deep/a.txt && echo no > out/x.tmp && ln -s deep/a.txt out/link
+                - git log --oneline | grep Change
+                - mkdir -p deps && echo cached > deps/lib
+              after_script: ['echo "after $CI_JOB_STATUS"']
+              artifacts: {paths: [out/, missing/], exclude: ["**/*.tmp"]}
+              cache: {key: deps, paths: [deps]}
+            test:
+              stage: test
+              script:
+                - cat out/link
+                - test ! -e out/x.tmp
+                - cat deps/lib
+              cache: {key: deps, paths: [deps], policy: pull}
+            """
+        let traces = try await run([".gitlab-ci.yml": yaml, "src/in.txt": "precious words\n"], expecting: .success)
+        let build = try #require(traces["build"])
+        let test = try #require(traces["test"])
+        #expect(build.contains("Checking out "))
+        #expect(build.contains("after success"))
+        #expect(build.contains("found 2 matching artifact files"))
+        #expect(build.contains("section_start:"))
+        #expect(test.contains("Downloading artifacts for build"))
+        #expect(test.contains("$ cat out/link\u{1b}[0;m\nprecious words\n"))
+        #expect(test.contains("$ cat deps/lib\u{1b}[0;m\ncached\n"))
+    }
+
+    @Test func exitCodesAndFailureArtifactsAreKept() async throws {
+        let yaml = """
+            variables: {CI_PROJECT_DIR: FOLDER/builds/$CI_JOB_NAME}
+            build:
+              script: [echo report > report.txt, exit 9]
+              after_script: ['echo "after $CI_JOB_STATUS"', 'exit 4']
+              artifacts: {paths: [report.txt], when: on_failure}
+            """
+        let trace = try #require(try await run([".gitlab-ci.yml": yaml], expecting: .failed)["build"])
+        #expect(trace.contains("after failed"))
+        #expect(trace.contains("WARNING: after_script failed, but job will continue unaffected: exit code 4"))
+        #expect(trace.contains("found 1 matching artifact files"))
+        #expect(trace.contains("Uploading artifacts to the server... ok"))
+        #expect(trace.contains("ERROR: Job failed: exit code 9"))
+    }
+
+    @Test func linksOutOfTheProjectAreRefused() async throws {
+        let yaml = """
+            variables: {CI_PROJECT_DIR: FOLDER/builds/$CI_JOB_NAME}
+            build:
+              script: [mkdir out, ln -s /etc/passwd out/p]
+              artifacts: {paths: [out]}
+            """
+        let trace = try #require(try await run([".gitlab-ci.yml": yaml], expecting: .failed)["build"])
+        #expect(trace.contains("the link \\\"out/p\\\" to \\\"/etc/passwd\\\" leads out of the project's folder"), "\(trace)")
+        #expect(trace.contains("the artifacts were not uploaded"))
+    }
+
+    @Test func theClientSaysWhatIsWrongWithItsArguments() async throws {
+        let yaml = """
+            variables: {CI_PROJECT_DIR: FOLDER/builds/$CI_JOB_NAME}
+            build:
+              script: ['sh $SAMPAN_SHARED/bin/sampan build --nonsense || echo "code $?"', 'sh $SAMPAN_SHARED/bin/sampan deploy || echo "code $?"']
+            """
+        let trace = try #require(try await run([".gitlab-ci.yml": yaml], expecting: .success)["build"])
+        #expect(trace.contains("sampan: unknown option --nonsense"))
+        #expect(trace.contains("name an environment by --environment"))
+        #expect(trace.contains("code 2"))
+    }
+}
