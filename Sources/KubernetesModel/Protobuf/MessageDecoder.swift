@@ -240,16 +240,11 @@ struct MessageDecoder {
     ) throws(ProtobufError)
         -> JSON
     {
-        let shape = table.messages[index].shape
         var object: JSONObject = [:]
-        if shape == .object, case .object(let formerFields) = consume former { object = formerFields }
+        let hasFields = table.messages[index].shape == .object
+        if hasFields, case .object(let formerFields) = consume former { object = formerFields }
         object = try message(index, content, into: consume object, depth: depth + 1)
-        let fields = table.messages[index].fields.values.sorted { $0.number > $1.number }
-        switch shape {
-        case .object: return .object(object)
-        case .list: return fields.first.flatMap { object[$0.name] } ?? []
-        case .union: return fields.lazy.compactMap { object[$0.name] }.first ?? .null
-        }
+        return table.messages[index].shaped(object)
     }
 
     /// The value whose text, or whose protobuf envelope, is the first field of a message.
@@ -271,6 +266,15 @@ struct MessageDecoder {
         } catch {
             throw .malformed("the embedded value is no JSON text: \(error)")
         }
+    }
+}
+
+extension MessageTable.Message {
+    /// What stands in JSON for a message with these fields.
+    fileprivate func shaped(_ object: JSONObject) -> JSON {
+        guard shape != .object else { return .object(object) }
+        let names = fields.values.sorted { $0.number > $1.number }.map(\.name)
+        return names.lazy.compactMap { object[$0] }.first ?? (shape == .list ? [] : .null)
     }
 }
 
