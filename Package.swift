@@ -97,7 +97,8 @@ let package = Package(
         room(
             "NodeAgent",
             [
-                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
+                "KubernetesModel", "KubernetesClient", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioPosix,
+                nioSSL,
                 serviceLifecycle, subprocess, system,
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
@@ -155,7 +156,7 @@ let package = Package(
             dependencies: [
                 "CLinux", "KubernetesModel", "KubernetesClient", "APIServer", "Controllers", "Scheduler", "NodeAgent",
                 "ServiceNetwork",
-                "Git", "Review", "Registry", "Host",
+                "Git", "Review", "Registry", "Pipelines", "Releases", "Gateway", "Host",
                 argumentParser, asyncHTTPClient, crypto, httpTypes, hummingbird, logging, nioCore, nioHTTP1, serviceLifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 subprocess, system,
@@ -174,7 +175,10 @@ let package = Package(
         tests("KubernetesModel"),
         tests(
             "KubernetesClient",
-            [hummingbird, .product(name: "HummingbirdTLS", package: "hummingbird"), logging, nioCore, nioSSL, subprocess]
+            [
+                hummingbird, .product(name: "HummingbirdTLS", package: "hummingbird"), logging, nioCore, nioSSL,
+                subprocess,
+            ]
         ),
         tests("APIServer"),
         tests("Controllers", [logging]),
@@ -182,16 +186,20 @@ let package = Package(
         tests("NodeAgent"),
         tests("ServiceNetwork"),
         tests("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
-        tests("Review", ["Git", asyncHTTPClient, grdb, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]),
+        tests(
+            "Review",
+            ["Git", asyncHTTPClient, grdb, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
+        ),
         tests(
             "Registry",
             [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
         ),
-        tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle]),
+        tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle, subprocess, system]),
         tests(
             "Releases",
             [
-                "Registry", "Review", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes, hummingbird,
+                "Registry", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes,
+                hummingbird,
                 logging, nioCore, nioHTTP1, subprocess, system,
             ]
         ),

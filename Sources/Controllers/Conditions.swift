@@ -9,7 +9,7 @@ struct Conditions: Equatable {
     }
 
     /// `nil` when there are none.
-    var json: JSON? { list.isEmpty ? nil : .array(list) }
+    var json: JSON? { list.isEmpty ? .none : .array(list) }
 
     subscript(type: String) -> JSON? {
         list.first { $0["type"]?.string == type }

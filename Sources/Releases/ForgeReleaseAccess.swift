@@ -67,13 +67,14 @@ package struct ForgeReleaseAccess: ReleaseAccess {
     private func origin(of principal: Principal, _ request: Request) async throws -> ReleaseOrigin {
         switch principal {
         case .job(let job):
-            guard let origin = try await jobs.origin(ofJob: job.jobID) else {
+            guard var origin = try await jobs.origin(ofJob: job.jobID) else {
                 throw GitLabError.notFound("Job")
             }
+            origin.userID = job.userID
             return origin
-        case .user:
+        case .user(let user, _):
             let parameters = request.uri.queryParameters
-            return ReleaseOrigin(commit: parameters.get("sha") ?? "", ref: parameters.get("ref") ?? "")
+            return ReleaseOrigin(commit: parameters.get("sha") ?? "", ref: parameters.get("ref") ?? "", userID: user.id)
         }
     }
 

@@ -36,13 +36,23 @@ package struct ReleaseOrigin: Hashable, Sendable {
     /// Zero outside a job.
     package var jobID: Int
     package var jobName: String
+    /// Who started the job, or sent the request; zero where nobody did.
+    package var userID: Int
 
-    package init(commit: String = "", ref: String = "", pipelineID: Int = 0, jobID: Int = 0, jobName: String = "") {
+    package init(
+        commit: String = "",
+        ref: String = "",
+        pipelineID: Int = 0,
+        jobID: Int = 0,
+        jobName: String = "",
+        userID: Int = 0
+    ) {
         self.commit = commit
         self.ref = ref
         self.pipelineID = pipelineID
         self.jobID = jobID
         self.jobName = jobName
+        self.userID = userID
     }
 }
 

@@ -57,6 +57,16 @@ import Testing
         }
     }
 
+    @Test func passesTheEndOfAStreamOnAtOnce() async throws {
+        try await withPod { server, streaming, _ in
+            streaming.closesAfterAnswering()
+            let connection = try await TLSConnection.open(server)
+            try await connection.send(upgradeRequest(server, Self.exec, ["Upgrade: SPDY/3.1"]))
+            try await eventually(within: .seconds(3)) { connection.hasEnded }
+            #expect(connection.received.hasPrefix("HTTP/1.1 101 Switching Protocols"))
+        }
+    }
+
     @Test func refusesProtocolsThatTheRuntimeDoesNotSpeak() async throws {
         try await withPod { server, streaming, _ in
             let connection = try await TLSConnection.open(server)
@@ -101,7 +111,8 @@ import Testing
                 .merge(["status": ["phase": "Running"]])
             )
             streaming.closesAfterAnswering()
-            let arguments = ["20", "kubectl", "--kubeconfig", server.kubeconfig] + command
+            // What answers is no runtime, so kubectl gets no further; only how it asks counts here.
+            let arguments = ["5", "kubectl", "--kubeconfig", server.kubeconfig] + command
             _ = try await CommandResult.run("/usr/bin/timeout", arguments)
             let head = try #require(streaming.heads.first)
             #expect(head.lowercased().contains("upgrade: spdy/3.1"), "\(head)")
@@ -208,6 +219,7 @@ private final class TLSConnection: Sendable {
     private let channel = Mutex<(any Channel)?>(nil)
 
     var received: String { text.withLock { $0 } }
+    var hasEnded: Bool { channel.withLock { $0.map { !$0.isActive } ?? false } }
 
     static func open(_ server: TestServer) async throws -> TLSConnection {
         let connection = TLSConnection()

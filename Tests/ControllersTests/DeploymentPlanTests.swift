@@ -201,6 +201,12 @@ struct DeploymentPlanTests {
     }
 
     @Test
+    func leavesOutWhatIsZeroInsteadOfWritingNull() {
+        let plan = DeploymentPlan(deployment(replicas: 0), replicaSets: [], pods: [:], now: now)
+        #expect(plan.status.object.map { Array($0.keys) } == ["conditions", "observedGeneration"])
+    }
+
+    @Test
     func changesNothingWhenAllIsDone() throws {
         let view = deployment()
         let new = try replicaSet(of: view, replicas: 4)

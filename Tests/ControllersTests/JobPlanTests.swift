@@ -87,6 +87,12 @@ struct JobPlanTests {
     }
 
     @Test
+    func leavesOutWhatIsZeroInsteadOfWritingNull() {
+        let status = JobPlan(job(), pods: [], now: now).status
+        #expect(status.object?.values.contains(.null) == false)
+    }
+
+    @Test
     func countsNeverFall() {
         let status: JSON = ["succeeded": 2, "failed": 1, "startTime": "2020-01-01T00:00:00Z"]
         let plan = JobPlan(job(["completions": 5], status: status), pods: pods("Succeeded"), now: now)

@@ -95,6 +95,12 @@ struct ReplicaSetPlanTests {
     }
 
     @Test
+    func leavesOutWhatIsZeroInsteadOfWritingNull() {
+        let status = ReplicaSetPlan(replicaSet(0), pods: [], now: now).status
+        #expect(status == ["replicas": 0, "observedGeneration": 7])
+    }
+
+    @Test
     func countsPodsWithAllLabelsOfTheTemplate() {
         let pods = [pod("a"), pod("b", labels: ["app": "web", "tier": "front"])]
         #expect(ReplicaSetPlan(replicaSet(2), pods: pods, now: now).status["fullyLabeledReplicas"] == 1)

@@ -51,11 +51,11 @@ func withDataPlane<Value>(
 /// Waits until `condition` holds; fails after the deadline.
 func eventually(
     within seconds: Double = 5,
-    _ condition: () throws -> Bool,
+    _ condition: () async throws -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
 ) async throws {
     let deadline = ContinuousClock.now + .seconds(seconds)
-    while try !condition() {
+    while try await !condition() {
         guard ContinuousClock.now < deadline else {
             Issue.record("the condition did not hold within \(seconds) s", sourceLocation: sourceLocation)
             return

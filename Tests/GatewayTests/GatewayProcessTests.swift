@@ -47,13 +47,17 @@ import Testing
         )
         async let running: Void = gateway.run()
         try await eventually { listening.value != 0 }
-        try await eventually { (try? Self.admin(folder, "GET /healthz").status) == 200 }
+        try await eventually { (try? await Self.admin(folder, "GET /healthz").status) == 200 }
         try await body(listening.value)
-        #expect(try Self.admin(folder, "POST /stop").status == 202)
+        #expect(try await Self.admin(folder, "POST /stop").status == 202)
         try await running
     }
 
-    private static func admin(_ folder: String, _ request: String) throws -> RawConnection.Message {
+    private static func admin(_ folder: String, _ request: String) async throws -> RawConnection.Message {
+        try await onThread { try exchange(folder, request) }
+    }
+
+    private static func exchange(_ folder: String, _ request: String) throws -> RawConnection.Message {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         let connection = RawConnection(descriptor: descriptor)
         var address = sockaddr_un()
@@ -86,10 +90,10 @@ import Testing
         try await Self.withFolder { folder in
             let cluster = MemoryCluster()
             try await Self.withGateway(folder, cluster) { port in
-                try await eventually { try Self.admin(folder, "GET /readyz").status == 200 }
+                try await eventually { try await Self.admin(folder, "GET /readyz").status == 200 }
                 #expect(try await Self.status(port) == 404)
                 Self.fill(cluster, port: server.port)
-                try await eventually { try Self.admin(folder, "GET /table").text.contains("default/web:80") }
+                try await eventually { try await Self.admin(folder, "GET /table").text.contains("default/web:80") }
                 #expect(try await Self.status(port) == 200)
                 try await eventually {
                     let route = cluster.find(.httpRoutes, namespace: "default", name: "shop")
@@ -100,14 +104,14 @@ import Testing
                     let gateway = cluster.find(.gateways, namespace: "default", name: "edge")
                     return gateway?["status", "listeners"]?.array?.first?["attachedRoutes"] == 1
                 }
-                let metrics = try Self.admin(folder, "GET /metrics").text
+                let metrics = try await Self.admin(folder, "GET /metrics").text
                 #expect(
                     metrics.contains(
                         "sampan_gateway_requests_total{route=\"default/shop\",backend=\"default/web:80\",code=\"2xx\"} 1\n"
                     )
                 )
                 cluster.remove(.httpRoutes, namespace: "default", name: "shop")
-                try await eventually { try !Self.admin(folder, "GET /table").text.contains("default/web:80") }
+                try await eventually { try await !Self.admin(folder, "GET /table").text.contains("default/web:80") }
                 #expect(try await Self.status(port) == 404)
             }
         }
@@ -140,7 +144,7 @@ import Testing
             let cluster = MemoryCluster()
             Self.fill(cluster, port: server.port)
             try await Self.withGateway(folder, cluster) { port in
-                try await eventually { try Self.admin(folder, "GET /table").text.contains("127.0.0.1") }
+                try await eventually { try await Self.admin(folder, "GET /table").text.contains("127.0.0.1") }
                 async let status = Self.status(port)
                 try await eventually { server.accepted == 1 }
                 let client = GatewayDrainClient(socketPath: "\(folder)/admin.sock")
@@ -148,10 +152,10 @@ import Testing
                 #expect(await client.withdraw(podIP: "127.0.0.1", deadline: .seconds(5)))
                 #expect(try await status == 200)
                 #expect(
-                    try Self.admin(folder, "POST /drain?address=10.1.2.3&deadlineSeconds=1").text
+                    try await Self.admin(folder, "POST /drain?address=10.1.2.3&deadlineSeconds=1").text
                         == "{\"drained\":true,\"inFlight\":0}\n"
                 )
-                #expect(try Self.admin(folder, "POST /drain").status == 400)
+                #expect(try await Self.admin(folder, "POST /drain").status == 400)
             }
         }
     }

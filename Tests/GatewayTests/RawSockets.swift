@@ -11,11 +11,9 @@ final class RawConnection: Sendable {
         let description: String
     }
 
-    init(descriptor: Int32, timeout: Int = 10) {
+    init(descriptor: Int32) {
         self.descriptor = descriptor
-        var limit = timeval(tv_sec: timeout, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        setTimeout(milliseconds: 10_000)
         var one: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
     }
@@ -39,6 +37,12 @@ final class RawConnection: Sendable {
     }
 
     deinit { Glibc.close(descriptor) }
+
+    func setTimeout(milliseconds: Int) {
+        var limit = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
 
     func send(_ text: String) throws { try send(Array(text.utf8)) }
 

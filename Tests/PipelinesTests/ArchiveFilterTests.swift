@@ -8,7 +8,9 @@ struct ArchiveFilterTests {
     /// A tar header for one entry, as POSIX describes it.
     private func entry(_ name: String, kind: Character = "0", link: String = "", data: String = "") -> [UInt8] {
         var block = [UInt8](repeating: 0, count: 512)
-        func put(_ text: String, _ offset: Int) { block.replaceSubrange(offset..<(offset + text.utf8.count), with: text.utf8) }
+        func put(_ text: String, _ offset: Int) {
+            block.replaceSubrange(offset..<(offset + text.utf8.count), with: text.utf8)
+        }
         put(name, 0)
         put("0000644\0", 100)
         put(String(data.utf8.count, radix: 8), 124)
@@ -35,7 +37,9 @@ struct ArchiveFilterTests {
     @Test(arguments: [1, 7, 512, 513, 100_000])
     func keepsFilesAndKnowsWhereTheyAre(_ cut: Int) throws {
         let end = [UInt8](repeating: 0, count: 1024)
-        let bytes = entry("./a.txt", data: "hello") + end + entry("b/c", data: "123456789") + entry("b/l", kind: "2", link: "../a.txt")
+        let bytes =
+            entry("./a.txt", data: "hello") + end + entry("b/c", data: "123456789")
+            + entry("b/l", kind: "2", link: "../a.txt")
         let (filter, output) = try filter(bytes + end, cut: cut)
         #expect(filter.entries.map(\.path) == ["a.txt", "b/c", "b/l"])
         #expect(filter.entries[2].link == "../a.txt")
@@ -63,7 +67,9 @@ struct ArchiveFilterTests {
     }
 
     @Test func refusesWhatIsTooLargeCutOffOrNoArchive() {
-        #expect(throws: ArchiveError.self) { try filter(entry("a", data: String(repeating: "x", count: 5000)), limit: 4096) }
+        #expect(throws: ArchiveError.self) {
+            try filter(entry("a", data: String(repeating: "x", count: 5000)), limit: 4096)
+        }
         #expect(throws: ArchiveError.self) { try filter(Array(entry("a", data: "abc").dropLast(100))) }
         #expect(throws: ArchiveError.self) { try filter(Array(String(repeating: "text ", count: 200).utf8)) }
     }

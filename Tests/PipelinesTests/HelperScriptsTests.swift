@@ -148,7 +148,8 @@ struct HelperScriptsTests {
               artifacts: {paths: [out]}
             """
         let trace = try #require(try await run([".gitlab-ci.yml": yaml], expecting: .failed)["build"])
-        #expect(trace.contains("the link \\\"out/p\\\" to \\\"/etc/passwd\\\" leads out of the project's folder"), "\(trace)")
+        #expect(trace.contains("the archive is refused: the link"), "\(trace)")
+        #expect(trace.contains("leads out of the project's folder"), "\(trace)")
         #expect(trace.contains("the artifacts were not uploaded"))
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Subprocess
+import SystemPackage
 import Testing
 
 @testable import Pipelines
@@ -17,29 +18,21 @@ struct ShellResult {
     var exitCode: Int
 }
 
-func shell(_ program: [String], environment: [String: String] = [:], folder: String? = nil) async throws -> ShellResult {
-    let process = Process()
-    process.executableURL = URL(filePath: program[0])
-    process.arguments = Array(program.dropFirst())
-    process.environment = ["PATH": "/usr/bin:/bin"].merging(environment) { _, own in own }
-    if let folder { process.currentDirectoryURL = URL(filePath: folder) }
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    process.standardInput = FileHandle.nullDevice
-    return try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue.global().async {
-            do {
-                try process.run()
-                let data = pipe.fileHandleForReading.readDataToEndOfFile()
-                process.waitUntilExit()
-                let text = String(decoding: data, as: UTF8.self)
-                continuation.resume(returning: ShellResult(output: text, exitCode: Int(process.terminationStatus)))
-            } catch {
-                continuation.resume(throwing: error)
-            }
-        }
-    }
+/// Runs a program with nothing on its standard input, and gives both of its outputs as one.
+func shell(_ program: [String], environment: [String: String] = [:], folder: String? = nil) async throws -> ShellResult
+{
+    var variables: [Environment.Key: String] = ["PATH": "/usr/bin:/bin"]
+    for (name, value) in environment { variables[Environment.Key(rawValue: name)!] = value }
+    let result = try await run(
+        .path("/bin/sh"),
+        arguments: Arguments(["-c", "exec \"$@\" 2>&1", "sh"] + program),
+        environment: .custom(variables),
+        workingDirectory: folder.map { FilePath($0) },
+        output: .string(limit: 4 << 20),
+        error: .discarded
+    )
+    let code = if case .exited(let code) = result.terminationStatus { Int(code) } else { -1 }
+    return ShellResult(output: result.standardOutput, exitCode: code)
 }
 
 struct JobScriptTests {

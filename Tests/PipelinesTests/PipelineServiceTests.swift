@@ -177,7 +177,10 @@ struct PipelineServiceTests {
                 try await eventually("the job does not run") { shop.executor.assignments.count == 1 }
                 let job = shop.executor.assignments[0]
                 let identity = try await shop.service.job(withToken: job.token)
-                #expect(identity == JobIdentity(jobID: job.jobID, projectID: shop.project.id, userID: shop.user.id, ref: "main"))
+                #expect(
+                    identity
+                        == JobIdentity(jobID: job.jobID, projectID: shop.project.id, userID: shop.user.id, ref: "main")
+                )
                 #expect(try await shop.service.job(withToken: job.token + "x") == nil)
                 shop.executor.release(job.jobID)
                 try await shop.wait(for: pipeline, .success)
@@ -188,7 +191,9 @@ struct PipelineServiceTests {
 
     @Test func variablesReachJobsEncryptedAtRestMaskedAndOnlyWhereTheyBelong() async throws {
         try await Workshop.with { shop in
-            for (key, isProtected, scope) in [("OPEN", false, "*"), ("GUARDED", true, "*"), ("PROD", false, "production")] {
+            for (key, isProtected, scope) in [
+                ("OPEN", false, "*"), ("GUARDED", true, "*"), ("PROD", false, "production"),
+            ] {
                 let record = VariableRecord(
                     id: 0,
                     scope: .project,
@@ -203,7 +208,10 @@ struct PipelineServiceTests {
                 )
                 try await shop.service.store.save(record)
             }
-            let pipeline = try await shop.push("one: {script: x, variables: {OPEN: file, OWN: $OPEN!}}\n", branch: "topic")
+            let pipeline = try await shop.push(
+                "one: {script: x, variables: {OPEN: file, OWN: $OPEN!}}\n",
+                branch: "topic"
+            )
             try await shop.running { try await shop.wait(for: pipeline, .success) }
             let assignment = try #require(shop.executor.assignments.first)
             let values = Dictionary(uniqueKeysWithValues: assignment.variables.map { ($0.key, $0.value) })

@@ -59,7 +59,9 @@ final class ScriptedExecutor: JobExecutor {
             let outcome = await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in
                     let early = state.withLock { state in
-                        if let early = state.early.removeValue(forKey: assignment.jobID) { return JobOutcome?.some(early) }
+                        if let early = state.early.removeValue(forKey: assignment.jobID) {
+                            return JobOutcome?.some(early)
+                        }
                         state.waiting[assignment.jobID] = continuation
                         state.mostAtOnce = max(state.mostAtOnce, state.waiting.count)
                         return nil

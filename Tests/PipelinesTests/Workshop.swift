@@ -61,22 +61,35 @@ struct Workshop {
             let author = Author(userID: user.id, name: "root")
             let project = try await forge.createProject(path: "demo/shop", by: author)
             return try await body(
-                Workshop(folder: folder, forge: forge, service: service, executor: executor, project: project, user: user)
+                Workshop(
+                    folder: folder,
+                    forge: forge,
+                    service: service,
+                    executor: executor,
+                    project: project,
+                    user: user
+                )
             )
         }
     }
 
     /// Commits the files to a branch without telling the service; answers with the push that it should hear of.
-    func commit(_ files: [String: String], branch: String = "main", message: String = "Change") async throws -> PushEvent {
+    func commit(
+        _ files: [String: String],
+        branch: String = "main",
+        message: String = "Change"
+    ) async throws -> PushEvent {
         let repository = try forge.repository(of: project)
         let before = try? await repository.branch(branch).commit.id
         let tree = "\(folder)/work-\(UUID().uuidString)"
-        var script = "set -e; git init -q -b \(branch) \(tree); cd \(tree); git config user.email a@b.c; git config user.name A; "
+        var script =
+            "set -e; git init -q -b \(branch) \(tree); cd \(tree); git config user.email a@b.c; git config user.name A; "
         if before != nil { script += "git pull -q \(repository.path) \(branch); " }
         for (path, text) in files {
             script += "mkdir -p \"$(dirname \(path))\"; printf %s \(JobScript.quoted(text)) > \(path); "
         }
-        script += "git add -A; git commit -q --allow-empty -m \(JobScript.quoted(message)); git push -q \(repository.path) \(branch)"
+        script +=
+            "git add -A; git commit -q --allow-empty -m \(JobScript.quoted(message)); git push -q \(repository.path) \(branch)"
         let result = try await shell(["/bin/sh", "-c", script], environment: ["HOME": folder])
         try #require(result.exitCode == 0, "\(result.output)")
         return PushEvent(
@@ -117,7 +130,9 @@ struct Workshop {
         }
     }
 
-    func trace(_ jobID: Int) -> String { String(decoding: JobTrace.read(path: service.tracePath(jobID)), as: UTF8.self) }
+    func trace(_ jobID: Int) -> String {
+        String(decoding: JobTrace.read(path: service.tracePath(jobID)), as: UTF8.self)
+    }
 }
 
 /// Waits for a condition, at most `seconds`.

@@ -317,7 +317,7 @@ extension JSON {
         guard case .object(let fields) = patch else { return patch }
         var result = self.object == nil ? JSON.object([:]) : self
         for (field, value) in fields {
-            result[field] = value.isNull ? nil : (result[field] ?? .null).merged(with: value)
+            result[field] = value.isNull ? .none : (result[field] ?? .null).merged(with: value)
         }
         return result
     }

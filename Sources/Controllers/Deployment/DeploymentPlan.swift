@@ -463,6 +463,6 @@ extension DeploymentPlan {
 
     /// Zero is written by leaving the field out.
     private mutating func setCount(_ field: String, _ count: Int) {
-        status[field] = count == 0 ? nil : JSON(count)
+        status[field] = count == 0 ? .none : JSON(count)
     }
 }

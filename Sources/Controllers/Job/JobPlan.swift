@@ -162,9 +162,9 @@ struct JobPlan: Equatable {
     }
 
     private mutating func updateCounts() {
-        func count(_ value: Int) -> JSON? { value == 0 ? nil : JSON(value) }
+        func count(_ value: Int) -> JSON? { value == 0 ? .none : JSON(value) }
         let isOver = conditions.isTrue("Complete") || conditions.isTrue("Failed")
-        status["active"] = isOver ? nil : count(active.count)
+        status["active"] = isOver ? .none : count(active.count)
         status["succeeded"] = count(succeeded)
         status["failed"] = count(failed)
         status["ready"] = JSON(isOver ? 0 : active.count(where: \.isReady))

@@ -88,7 +88,7 @@ struct ReplicaSetPlan: Equatable {
 
     /// Zero is written by leaving the field out.
     private static func count(_ pods: [PodView]) -> JSON? {
-        pods.isEmpty ? nil : JSON(pods.count)
+        pods.isEmpty ? .none : JSON(pods.count)
     }
 }
 

@@ -71,7 +71,7 @@ struct PodStatus {
         func json(previous: JSON?, _ now: Timestamp) -> JSON {
             let status = isTrue ? "True" : "False"
             let isSame = previous?["status"]?.string == status
-            var json: JSON = ["type": .string(type), "status": .string(status), "lastProbeTime": nil]
+            var json: JSON = ["type": .string(type), "status": .string(status), "lastProbeTime": .null]
             json["lastTransitionTime"] =
                 isSame ? previous?["lastTransitionTime"] ?? .string(now.description) : .string(now.description)
             if !reason.isEmpty { json["reason"] = .string(reason) }

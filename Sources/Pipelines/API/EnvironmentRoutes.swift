@@ -5,7 +5,8 @@ import Review
 
 /// Environments and deployments.
 extension PipelineService {
-    func addEnvironmentRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication) {
+    func addEnvironmentRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication)
+    {
         router.api(.get, "/projects/:id/environments", web) { call in
             let project = try await call.project(requiring: .readPipelines)
             let name = try call.fields.string("name")
@@ -33,13 +34,19 @@ extension PipelineService {
         }
         router.api(.get, "/projects/:id/environments/:name", web) { call in
             let project = try await call.project(requiring: .readPipelines)
-            return JSONResponse(json: try await self.environmentJSON(try await self.environment(call, project).id, project))
+            return JSONResponse(
+                json: try await self.environmentJSON(try await self.environment(call, project).id, project)
+            )
         }
         router.api(.post, "/projects/:id/environments/:name/stop", web) { call in
             let project = try await call.project(requiring: .runPipelines)
             let environment = try await self.environment(call, project)
             try await self.store.setEnvironment(environment.id, state: "stopped", url: environment.externalURL)
-            try await self.forge.audit("environment_stopped", of: "environment:\(environment.id)", by: try await call.author())
+            try await self.forge.audit(
+                "environment_stopped",
+                of: "environment:\(environment.id)",
+                by: try await call.author()
+            )
             return JSONResponse(json: try await self.environmentJSON(environment.id, project))
         }
         router.api(.delete, "/projects/:id/environments/:name", web) { call in
@@ -47,13 +54,20 @@ extension PipelineService {
             let environment = try await self.environment(call, project)
             guard environment.state == "stopped" else { throw GitLabError.forbidden("stop the environment first") }
             try await self.store.deleteEnvironment(environment.id)
-            try await self.forge.audit("environment_deleted", of: "environment:\(environment.id)", by: try await call.author())
+            try await self.forge.audit(
+                "environment_deleted",
+                of: "environment:\(environment.id)",
+                by: try await call.author()
+            )
             return EmptyResponse()
         }
         addDeploymentRoutes(to: router, web)
     }
 
-    private func addDeploymentRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication) {
+    private func addDeploymentRoutes<Context: RequestContext>(
+        to router: some RouterMethods<Context>,
+        _ web: WebAuthentication
+    ) {
         router.api(.get, "/projects/:id/deployments", web) { call in
             let project = try await call.project(requiring: .readPipelines)
             let environments = try await self.store.environments(ofProject: project.id)
@@ -66,7 +80,9 @@ extension PipelineService {
             let ordered = try call.fields.string("sort") == "desc" ? found.reversed() : found
             let page = try Page(call.fields)
             var items: [JSON] = []
-            for deployment in page.slice(ordered) { items.append(try await self.json(deployment, environments, project)) }
+            for deployment in page.slice(ordered) {
+                items.append(try await self.json(deployment, environments, project))
+            }
             let url = self.forge.configuration.externalURL
             return JSONResponse(
                 json: .array(items),
@@ -89,7 +105,8 @@ extension PipelineService {
     private func environment(_ call: APICall, _ project: Project) async throws -> EnvironmentRecord {
         let reference = try call.parameter("name")
         let all = try await store.environments(ofProject: project.id)
-        guard let found = all.first(where: { String($0.id) == reference }) ?? all.first(where: { $0.name == reference }) else {
+        guard let found = all.first(where: { String($0.id) == reference }) ?? all.first(where: { $0.name == reference })
+        else {
             throw GitLabError.notFound("Environment")
         }
         return found
@@ -99,11 +116,17 @@ extension PipelineService {
         guard let environment = try await store.environments(ofProject: project.id).first(where: { $0.id == id }) else {
             throw GitLabError.notFound("Environment")
         }
-        let last = try await store.deployments(ofProject: project.id).last { $0.environmentID == id && $0.status == .success }
+        let last = try await store.deployments(ofProject: project.id).last {
+            $0.environmentID == id && $0.status == .success
+        }
         return presenter(project).environment(environment, last: last)
     }
 
-    private func json(_ deployment: DeploymentRecord, _ environments: [EnvironmentRecord], _ project: Project) async throws -> JSON {
+    private func json(
+        _ deployment: DeploymentRecord,
+        _ environments: [EnvironmentRecord],
+        _ project: Project
+    ) async throws -> JSON {
         guard let environment = environments.first(where: { $0.id == deployment.environmentID }) else {
             throw GitLabError.notFound("Environment")
         }

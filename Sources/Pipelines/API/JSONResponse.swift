@@ -13,13 +13,19 @@ struct JSONResponse: ResponseGenerator, Sendable {
     func response(from request: Request, context: some RequestContext) throws -> Response {
         var headers = headers
         headers[.contentType] = "application/json"
-        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: json.encoded())))
+        return Response(
+            status: status,
+            headers: headers,
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: json.encoded()))
+        )
     }
 }
 
 /// An answer without a body.
 struct EmptyResponse: ResponseGenerator, Sendable {
-    func response(from request: Request, context: some RequestContext) throws -> Response { Response(status: .noContent) }
+    func response(from request: Request, context: some RequestContext) throws -> Response {
+        Response(status: .noContent)
+    }
 }
 
 /// Bytes of a known number.

@@ -18,7 +18,8 @@ extension PipelineService {
             return JSONResponse(json: try await self.json(try await self.job(call, in: project), project))
         }
         router.api(.get, "/job", web) { call in
-            guard case .job(let identity) = try call.requirePrincipal(), let job = try await self.store.job(identity.jobID),
+            guard case .job(let identity) = try call.requirePrincipal(),
+                let job = try await self.store.job(identity.jobID),
                 let project = try await self.forge.project(job.projectID)
             else { throw GitLabError.notFound("Job") }
             return JSONResponse(json: try await self.json(job, project))
@@ -39,14 +40,18 @@ extension PipelineService {
             let user = try call.requirePrincipal().userID
             return try await self.act(on: call, "job_retried") { job in
                 guard job.status.isRetryable, !job.isRetried else {
-                    throw GitLabError.forbidden("Job is not retryable: it is \(job.isRetried ? "retried" : job.status.rawValue)")
+                    throw GitLabError.forbidden(
+                        "Job is not retryable: it is \(job.isRetried ? "retried" : job.status.rawValue)"
+                    )
                 }
                 return try await self.store.retry(job, userID: user).id
             }
         }
         router.api(.post, "/projects/:id/jobs/:job_id/erase", web) { call in
             try await self.act(on: call, "job_erased") { job in
-                guard job.status.isComplete, job.erasedAt == nil else { throw GitLabError.forbidden("Job is not erasable!") }
+                guard job.status.isComplete, job.erasedAt == nil else {
+                    throw GitLabError.forbidden("Job is not erasable!")
+                }
                 try await self.store.markErased(job.id)
                 self.removeFiles(job.id)
                 return job.id
@@ -79,7 +84,9 @@ extension PipelineService {
         router.api(.get, "/projects/:id/jobs/:job_id/artifacts/**", web) { call in
             let project = try await call.project(requiring: .readPipelines)
             let job = try await self.job(call, in: project)
-            let path = call.request.uri.path.components(separatedBy: "/artifacts/").dropFirst().joined(separator: "/artifacts/")
+            let path = call.request.uri.path.components(separatedBy: "/artifacts/").dropFirst().joined(
+                separator: "/artifacts/"
+            )
             return try await self.file(path.removingPercentEncoding ?? path, of: job)
         }
     }
@@ -115,7 +122,11 @@ extension PipelineService {
         let page = try Page(call.fields)
         var items: [JSON] = []
         for job in page.slice(jobs) { items.append(try await json(job, project)) }
-        let headers = page.headers(total: jobs.count, request: call.request, externalURL: forge.configuration.externalURL)
+        let headers = page.headers(
+            total: jobs.count,
+            request: call.request,
+            externalURL: forge.configuration.externalURL
+        )
         return JSONResponse(json: .array(items), headers: headers)
     }
 

@@ -41,12 +41,15 @@ struct PipelinePresenter {
 
     func job(_ job: JobRecord, _ pipeline: PipelineRecord, user: User?, artifacts: ArtifactRecord? = nil) -> JSON {
         [
-            "id": JSON(job.id), "name": .string(job.name), "stage": .string(job.stage), "status": .string(job.status.rawValue),
+            "id": JSON(job.id), "name": .string(job.name), "stage": .string(job.stage),
+            "status": .string(job.status.rawValue),
             "ref": .string(pipeline.ref), "tag": .bool(pipeline.isTag), "coverage": .null,
-            "allow_failure": .bool(job.allowsFailure), "created_at": time(job.createdAt), "started_at": time(job.startedAt),
+            "allow_failure": .bool(job.allowsFailure), "created_at": time(job.createdAt),
+            "started_at": time(job.startedAt),
             "finished_at": time(job.finishedAt), "erased_at": time(job.erasedAt),
             "duration": seconds(job.startedAt, job.finishedAt), "queued_duration": seconds(job.queuedAt, job.startedAt),
-            "failure_reason": .optional(job.failureReason?.rawValue), "user": self.user(user), "commit": commit(pipeline),
+            "failure_reason": .optional(job.failureReason?.rawValue), "user": self.user(user),
+            "commit": commit(pipeline),
             "pipeline": self.pipeline(pipeline), "web_url": .string("\(projectURL)/-/jobs/\(job.id)"),
             "project": ["ci_job_token_scope_enabled": true], "runner": .null, "archived": false,
             "retried": .bool(job.isRetried), "attempt": JSON(job.attempt), "exit_code": .optional(job.exitCode),
@@ -71,7 +74,8 @@ struct PipelinePresenter {
     /// A job as a commit's status.
     func commitStatus(_ job: JobRecord, _ pipeline: PipelineRecord, user: User?) -> JSON {
         [
-            "id": JSON(job.id), "sha": .string(pipeline.sha), "ref": .string(pipeline.ref), "status": .string(job.status.rawValue),
+            "id": JSON(job.id), "sha": .string(pipeline.sha), "ref": .string(pipeline.ref),
+            "status": .string(job.status.rawValue),
             "name": .string(job.name), "target_url": .string("\(projectURL)/-/jobs/\(job.id)"), "description": .null,
             "created_at": time(job.createdAt), "started_at": time(job.startedAt), "finished_at": time(job.finishedAt),
             "allow_failure": .bool(job.allowsFailure), "coverage": .null, "pipeline_id": JSON(pipeline.id),
@@ -89,9 +93,15 @@ struct PipelinePresenter {
         ]
     }
 
-    func deployment(_ deployment: DeploymentRecord, _ environment: EnvironmentRecord, _ deployable: JSON?, user: User?) -> JSON {
+    func deployment(
+        _ deployment: DeploymentRecord,
+        _ environment: EnvironmentRecord,
+        _ deployable: JSON?,
+        user: User?
+    ) -> JSON {
         [
-            "id": JSON(deployment.id), "iid": JSON(deployment.iid), "ref": .string(deployment.ref), "sha": .string(deployment.sha),
+            "id": JSON(deployment.id), "iid": JSON(deployment.iid), "ref": .string(deployment.ref),
+            "sha": .string(deployment.sha),
             "status": .string(deployment.status.rawValue), "created_at": time(deployment.createdAt),
             "updated_at": time(deployment.updatedAt), "user": self.user(user), "release": .optional(deployment.release),
             "environment": [
@@ -115,7 +125,8 @@ struct PipelinePresenter {
         guard let user else { return .null }
         return [
             "id": JSON(user.id), "username": .string(user.username), "name": .string(user.name),
-            "state": .string(user.state.rawValue), "avatar_url": .null, "web_url": .string("\(externalURL)/\(user.username)"),
+            "state": .string(user.state.rawValue), "avatar_url": .null,
+            "web_url": .string("\(externalURL)/\(user.username)"),
         ]
     }
 

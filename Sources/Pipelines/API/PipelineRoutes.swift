@@ -35,7 +35,10 @@ extension PipelineService {
         presenter(project).detailed(pipeline, user: try await forge.user(pipeline.userID))
     }
 
-    private func addPipelineRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication) {
+    private func addPipelineRoutes<Context: RequestContext>(
+        to router: some RouterMethods<Context>,
+        _ web: WebAuthentication
+    ) {
         router.api(.get, "/projects/:id/pipelines", web) { call in
             let project = try await call.project(requiring: .readPipelines)
             let pipelines = try Self.filtered(try await self.store.pipelines(ofProject: project.id), call.fields)
@@ -44,7 +47,8 @@ extension PipelineService {
         router.api(.get, "/projects/:id/pipelines/latest", web) { call in
             let project = try await call.project(requiring: .readPipelines)
             let ref = try call.fields.string("ref") ?? project.defaultBranch
-            guard let latest = try await self.store.pipelines(ofProject: project.id).first(where: { $0.ref == ref }) else {
+            guard let latest = try await self.store.pipelines(ofProject: project.id).first(where: { $0.ref == ref })
+            else {
                 throw GitLabError.notFound("Pipeline")
             }
             return JSONResponse(json: try await self.detailed(latest, project))
@@ -66,7 +70,10 @@ extension PipelineService {
             return JSONResponse(
                 json: .array(
                     variables.map {
-                        ["key": .string($0.key), "value": .string($0.value), "variable_type": $0.isFile ? "file" : "env_var"]
+                        [
+                            "key": .string($0.key), "value": .string($0.value),
+                            "variable_type": $0.isFile ? "file" : "env_var",
+                        ]
                     }
                 )
             )
@@ -77,7 +84,10 @@ extension PipelineService {
         }
     }
 
-    private func addPipelineActions<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication) {
+    private func addPipelineActions<Context: RequestContext>(
+        to router: some RouterMethods<Context>,
+        _ web: WebAuthentication
+    ) {
         router.api(.post, "/projects/:id/pipeline", web) { call in
             let project = try await call.project(requiring: .runPipelines)
             let pipeline = try await self.createPipeline(call, project)
@@ -97,7 +107,10 @@ extension PipelineService {
             try await self.store.retryFailed(pipelineID: pipeline.id, userID: try call.requirePrincipal().userID)
             try await self.forge.audit("pipeline_retried", of: "pipeline:\(pipeline.id)", by: try await call.author())
             self.poke()
-            return JSONResponse(json: try await self.detailed(try await self.pipeline(call, in: project), project), status: .created)
+            return JSONResponse(
+                json: try await self.detailed(try await self.pipeline(call, in: project), project),
+                status: .created
+            )
         }
         router.api(.delete, "/projects/:id/pipelines/:pipeline_id", web) { call in
             let project = try await call.project(requiring: .own)
@@ -105,14 +118,19 @@ extension PipelineService {
             guard pipeline.status.isComplete || pipeline.status == .manual else {
                 throw GitLabError.conflict("the pipeline is \(pipeline.status.rawValue); cancel it first")
             }
-            for job in try await self.store.jobs(ofPipeline: pipeline.id, includesRetried: true) { self.removeFiles(job.id) }
+            for job in try await self.store.jobs(ofPipeline: pipeline.id, includesRetried: true) {
+                self.removeFiles(job.id)
+            }
             try await self.store.delete(pipelineID: pipeline.id)
             try await self.forge.audit("pipeline_deleted", of: "pipeline:\(pipeline.id)", by: try await call.author())
             return EmptyResponse()
         }
     }
 
-    private func addLintRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication) {
+    private func addLintRoutes<Context: RequestContext>(
+        to router: some RouterMethods<Context>,
+        _ web: WebAuthentication
+    ) {
         router.api(.post, "/ci/lint", web) { call in
             _ = try call.requirePrincipal()
             return JSONResponse(json: Self.lint(text: try call.fields.required("content")))

@@ -10,7 +10,8 @@ import Review
 extension PipelineService {
     static let sourceDepth = 20
 
-    func addRunningJobRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication) {
+    func addRunningJobRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication)
+    {
         router.api(.get, "/jobs/:job_id/sources", web) { call in
             try await self.sources(of: try call.job())
         }

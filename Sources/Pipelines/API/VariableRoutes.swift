@@ -57,11 +57,18 @@ extension PipelineService {
 
     private func group(_ call: APICall) async throws -> Namespace {
         let reference = try call.parameter("id")
-        let found = if let id = Int(reference) { try await forge.namespace(id) } else { try await forge.namespace(path: reference) }
-        guard let group = found, group.kind == .group, try await forge.accessLevel(of: call.principal, in: group) >= .guest else {
+        let found =
+            if let id = Int(reference) { try await forge.namespace(id) } else {
+                try await forge.namespace(path: reference)
+            }
+        guard let group = found, group.kind == .group,
+            try await forge.accessLevel(of: call.principal, in: group) >= .guest
+        else {
             throw GitLabError.notFound("Group")
         }
-        guard try await forge.accessLevel(of: call.principal, in: group) >= .owner else { throw GitLabError.forbidden() }
+        guard try await forge.accessLevel(of: call.principal, in: group) >= .owner else {
+            throw GitLabError.forbidden()
+        }
         _ = try call.requireUser()
         return group
     }
@@ -69,13 +76,16 @@ extension PipelineService {
     private func variable(_ call: APICall, _ scope: VariableScope) async throws -> VariableRecord {
         let key = try call.parameter("key")
         let found = try await store.variables(scope).filter { $0.key == key }
-        let environment = try call.fields["filter"].flatMap { filter -> String? in
-            if case .object(let members) = filter { return try RequestFields(members).string("environment_scope") }
-            return nil
-        } ?? call.fields.string("filter[environment_scope]")
+        let environment =
+            try call.fields["filter"].flatMap { filter -> String? in
+                if case .object(let members) = filter { return try RequestFields(members).string("environment_scope") }
+                return nil
+            } ?? call.fields.string("filter[environment_scope]")
         if let environment { return try found.first { $0.environmentScope == environment }.orNotFound() }
         guard found.count <= 1 else {
-            throw GitLabError.conflict("There are multiple variables with provided parameters. Please use 'filter[environment_scope]'")
+            throw GitLabError.conflict(
+                "There are multiple variables with provided parameters. Please use 'filter[environment_scope]'"
+            )
         }
         return try found.first.orNotFound()
     }
@@ -105,7 +115,10 @@ extension PipelineService {
         if let value = try fields.string("value") { record.sealedValue = try seal(value, in: scope) }
         if let type = try fields.string("variable_type") {
             guard ["env_var", "file"].contains(type) else {
-                throw GitLabError.badParameter("variable_type", "does not have a valid value: it must be env_var or file")
+                throw GitLabError.badParameter(
+                    "variable_type",
+                    "does not have a valid value: it must be env_var or file"
+                )
             }
             record.variableType = type
         }
@@ -115,9 +128,13 @@ extension PipelineService {
         record.environmentScope = try fields.string("environment_scope") ?? record.environmentScope
         record.description = try fields.string("description") ?? record.description
         let value = try value(of: record)
-        guard value.utf8.count <= 64 * 1024 else { throw GitLabError.invalid("value", "is too long (maximum is 65536 bytes)") }
-        if record.isMasked, value.utf8.count < TraceFilter.minimumSecretLength || value.contains(where: \.isWhitespace) {
-            let problem = "cannot be masked: it needs at least \(TraceFilter.minimumSecretLength) characters and no white space"
+        guard value.utf8.count <= 64 * 1024 else {
+            throw GitLabError.invalid("value", "is too long (maximum is 65536 bytes)")
+        }
+        if record.isMasked, value.utf8.count < TraceFilter.minimumSecretLength || value.contains(where: \.isWhitespace)
+        {
+            let problem =
+                "cannot be masked: it needs at least \(TraceFilter.minimumSecretLength) characters and no white space"
             throw GitLabError.invalid("value", problem)
         }
     }
@@ -133,7 +150,8 @@ extension PipelineService {
         return try json(record)
     }
 
-    private func audit(_ action: String, _ record: VariableRecord, _ scope: VariableScope, _ call: APICall) async throws {
+    private func audit(_ action: String, _ record: VariableRecord, _ scope: VariableScope, _ call: APICall) async throws
+    {
         let target = "\(scope.kind.rawValue):\(scope.id)"
         try await forge.audit(action, of: target, details: record.key, by: try await call.author())
     }

@@ -148,7 +148,9 @@ struct ArchiveFilter {
 
     /// Checks an entry and notes it; `nil` for folders.
     private mutating func admit(_ block: [UInt8], _ kind: UInt8, _ size: Int) throws(ArchiveError) -> Int? {
-        let prefix = block[257..<262].elementsEqual("ustar".utf8) && block[263] == UInt8(ascii: "0") ? Self.text(block[345..<500]) : ""
+        let prefix =
+            block[257..<262].elementsEqual("ustar".utf8) && block[263] == UInt8(ascii: "0")
+            ? Self.text(block[345..<500]) : ""
         let short = Self.text(block[0..<100])
         let name = longName ?? (prefix.isEmpty ? short : "\(prefix)/\(short)")
         let target = longLink ?? Self.text(block[157..<257])
@@ -169,7 +171,8 @@ struct ArchiveFilter {
         }
     }
 
-    private mutating func add(_ path: String, _ size: Int, _ block: [UInt8], link: String?) throws(ArchiveError) -> Int {
+    private mutating func add(_ path: String, _ size: Int, _ block: [UInt8], link: String?) throws(ArchiveError) -> Int
+    {
         guard entries.count < Self.maximumEntries else {
             throw ArchiveError(description: "the archive has more than \(Self.maximumEntries) files")
         }
@@ -223,7 +226,9 @@ struct ArchiveFilter {
     private static func number(_ field: ArraySlice<UInt8>) throws(ArchiveError) -> Int {
         if let first = field.first, first & 0x80 != 0 {
             let value = field.dropFirst().reduce(0) { ($0 & 0xff_ffff_ffff_ffff) << 8 | Int($1) }
-            guard value >= 0, value < 1 << 50 else { throw ArchiveError(description: "a size in the archive is out of range") }
+            guard value >= 0, value < 1 << 50 else {
+                throw ArchiveError(description: "a size in the archive is out of range")
+            }
             return value
         }
         let digits = text(field).filter { $0 != " " }

@@ -22,13 +22,18 @@ package struct ArchiveStorage: Sendable {
     }
 
     func artifacts(ofJob jobID: Int) -> String { "\(root)/artifacts/\(jobID).tar" }
-    func cache(ofProject projectID: Int, key: String) -> String { "\(root)/caches/\(projectID)-\(JobFiles.cacheKey(key)).tar" }
+    func cache(ofProject projectID: Int, key: String) -> String {
+        "\(root)/caches/\(projectID)-\(JobFiles.cacheKey(key)).tar"
+    }
 
     /// Takes in an archive, checked while it streams, and puts it at `path` when it is whole and on disk.
     ///
     /// - Throws: ``ArchiveError`` for an archive that is refused; nothing of it is kept then.
     @concurrent
-    func store(_ body: some AsyncSequence<ByteBuffer, any Error>, at path: String) async throws -> (entries: [ArchiveEntry], size: Int) {
+    func store(
+        _ body: some AsyncSequence<ByteBuffer, any Error>,
+        at path: String
+    ) async throws -> (entries: [ArchiveEntry], size: Int) {
         let temporary = "\(root)/incoming/\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: temporary) }
         let file = try SystemPackage.FileDescriptor.open(
@@ -66,7 +71,9 @@ final class StoredArchive: Sendable {
 
     /// `nil` when there is none at `path`.
     init?(path: String) {
-        guard let file = try? SystemPackage.FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) else { return nil }
+        guard let file = try? SystemPackage.FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) else {
+            return nil
+        }
         self.file = file
         size = Int((try? file.seek(offset: 0, from: .end)) ?? 0)
     }

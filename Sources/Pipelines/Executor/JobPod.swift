@@ -31,7 +31,10 @@ struct JobPod {
 
     /// The Secrets that the pod mounts and pulls with.
     var secrets: [JSON] {
-        var secrets = [secret("", type: "Opaque", assignment.files.contents), secret("-registry", type: registryType, registryLogin)]
+        var secrets = [
+            secret("", type: "Opaque", assignment.files.contents),
+            secret("-registry", type: registryType, registryLogin),
+        ]
         if !assignment.services.isEmpty { secrets.append(secret("-services", type: "Opaque", serviceVariables)) }
         return secrets
     }

@@ -80,12 +80,19 @@ struct JobPodStatus: Hashable {
         if let build = buildOutcome {
             guard needsFinish, build == .success || !hasEnded("finish") else { return build }
             guard let finish = exitCode("finish") else { return isOver ? build : nil }
-            return finish == 0 ? build : .failed(.dataIntegrityFailure, exitCode: nil, message: "the artifacts were not uploaded")
+            return finish == 0
+                ? build : .failed(.dataIntegrityFailure, exitCode: nil, message: "the artifacts were not uploaded")
         }
         guard isOver else { return nil }
-        if reason == "DeadlineExceeded" { return .failed(.jobExecutionTimeout, exitCode: nil, message: "execution took too long") }
+        if reason == "DeadlineExceeded" {
+            return .failed(.jobExecutionTimeout, exitCode: nil, message: "execution took too long")
+        }
         let why = [reason, message].filter { !$0.isEmpty }.joined(separator: ": ")
-        return .failed(.runnerSystemFailure, exitCode: nil, message: "the pod ended early\(why.isEmpty ? "" : " (\(why))")")
+        return .failed(
+            .runnerSystemFailure,
+            exitCode: nil,
+            message: "the pod ended early\(why.isEmpty ? "" : " (\(why))")"
+        )
     }
 
     /// The outcome of the script alone.
@@ -108,7 +115,11 @@ struct JobPodStatus: Hashable {
                 return .failed(.imagePullFailure, exitCode: nil, message: text)
             }
             if Self.startFailures.contains(reason) {
-                return .failed(.runnerSystemFailure, exitCode: nil, message: "container \(name) could not start: \(detail)")
+                return .failed(
+                    .runnerSystemFailure,
+                    exitCode: nil,
+                    message: "container \(name) could not start: \(detail)"
+                )
             }
         }
         return nil

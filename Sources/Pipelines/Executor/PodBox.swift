@@ -35,7 +35,8 @@ final class PodBox: Sendable {
 
     func receive(_ event: WatchEvent, name: String) {
         switch event {
-        case .added(let pod) where AnyObjectView(pod).name == name, .modified(let pod) where AnyObjectView(pod).name == name:
+        case .added(let pod) where AnyObjectView(pod).name == name,
+            .modified(let pod) where AnyObjectView(pod).name == name:
             set(.pod(pod))
         case .deleted(let pod) where AnyObjectView(pod).name == name:
             set(.gone)

@@ -44,7 +44,9 @@ package struct PodExecutor: JobExecutor {
             let options = ListOptions(labelSelector: JobPod.jobLabel)
             let found = try await client.list(resource, namespace: configuration.namespace, options: options).items
             for object in found.map(AnyObjectView.init) {
-                guard let id = object.labels[JobPod.jobLabel].flatMap({ Int($0) }), !jobIDs.contains(id) else { continue }
+                guard let id = object.labels[JobPod.jobLabel].flatMap({ Int($0) }), !jobIDs.contains(id) else {
+                    continue
+                }
                 logger.info("removing what an ended job left", metadata: ["job": "\(id)", "object": "\(object.name)"])
                 try await delete(resource, object.name, gracePeriod: 0)
             }
@@ -82,14 +84,20 @@ package struct PodExecutor: JobExecutor {
     // MARK: - Objects
 
     private func ensureNamespace() async throws {
-        let object: JSON = ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(configuration.namespace)]]
+        let object: JSON = [
+            "apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(configuration.namespace)],
+        ]
         do {
             _ = try await client.create(.namespaces, object)
         } catch let error as StatusError where error.isAlreadyExists {}
     }
 
     private func create(_ assignment: JobAssignment) async throws {
-        let objects = JobPod(assignment: assignment, namespace: configuration.namespace, helperImage: configuration.helperImage)
+        let objects = JobPod(
+            assignment: assignment,
+            namespace: configuration.namespace,
+            helperImage: configuration.helperImage
+        )
         for secret in objects.secrets {
             do {
                 _ = try await client.create(.secrets, namespace: configuration.namespace, secret)
@@ -153,10 +161,9 @@ package struct PodExecutor: JobExecutor {
             guard let observed else { return .gone }
             guard observed.hasStarted(container) else { break }
             try await copyLog(of: container, assignment, box, trace)
-            guard let ended = try await end(of: container, box) else {
+            guard try await end(of: container, box) != nil else {
                 return container == "finish" ? await box.current?.buildOutcome ?? .gone : .gone
             }
-            if ended.outcome != nil, !(container == "build" && assignment.files.needsFinish) { break }
         }
         guard let last = await box.first(where: { $0.outcome != nil }) else { return .gone }
         return last.outcome

@@ -54,8 +54,10 @@ struct JobFiles: Hashable, Sendable {
 
     private static func settings(_ job: CompiledJob, _ variables: VariableCollection, apiURL: String) -> String {
         let address = APIAddress(apiURL)
-        var values = ["CI_JOB_ID", "CI_JOB_TOKEN", "CI_PROJECT_ID", "CI_PROJECT_DIR", "CI_COMMIT_SHORT_SHA", "CI_COMMIT_REF_NAME"]
-            .map { ($0, variables[$0] ?? "") }
+        var values = [
+            "CI_JOB_ID", "CI_JOB_TOKEN", "CI_PROJECT_ID", "CI_PROJECT_DIR", "CI_COMMIT_SHORT_SHA", "CI_COMMIT_REF_NAME",
+        ]
+        .map { ($0, variables[$0] ?? "") }
         values += [
             ("GIT_STRATEGY", variables["GIT_STRATEGY"] ?? "clone"),
             ("SAMPAN_API_HOST", address.host),

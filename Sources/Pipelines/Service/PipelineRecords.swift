@@ -24,7 +24,8 @@ package struct PipelineRecord: SnakeCaseRow, Hashable, Sendable {
     package var finishedAt: Date?
 
     private enum CodingKeys: String, CodingKey {
-        case id, iid, name, ref, isTag, sha, source, status, yamlErrors, commit, createdAt, updatedAt, startedAt, finishedAt
+        case id, iid, name, ref, isTag, sha, source, status, yamlErrors, commit, createdAt, updatedAt, startedAt,
+            finishedAt
         case projectID = "projectId"
         case beforeSHA = "beforeSha"
         case userID = "userId"

@@ -51,7 +51,10 @@ extension PipelineService: PushObserver {
                     await pushed(missedPush(head, known[head.name], project))
                 }
             } catch {
-                logger.error("a project's branches could not be read", metadata: ["project": "\(project.id)", "error": "\(error)"])
+                logger.error(
+                    "a project's branches could not be read",
+                    metadata: ["project": "\(project.id)", "error": "\(error)"]
+                )
             }
         }
     }
@@ -87,7 +90,13 @@ extension PipelineService: PushObserver {
         } catch {
             throw PipelineRefused(description: "Reference not found")
         }
-        let event = PipelineEvent(source: source, ref: ref, isTag: !isBranch, commit: commit.facts, variables: variables)
+        let event = PipelineEvent(
+            source: source,
+            ref: ref,
+            isTag: !isBranch,
+            commit: commit.facts,
+            variables: variables
+        )
         switch try await compile(event, project) {
         case .pipeline(let graph):
             guard let pipeline = try await insert(event, project, userID: userID, graph: graph) else {
@@ -112,7 +121,10 @@ extension PipelineService: PushObserver {
             case .pipeline(let graph):
                 return try await insert(event, project, userID: userID, graph: graph, head: head)
             case .none(let reason):
-                logger.info("no pipeline", metadata: ["project": "\(project.id)", "ref": "\(event.ref)", "reason": "\(reason)"])
+                logger.info(
+                    "no pipeline",
+                    metadata: ["project": "\(project.id)", "ref": "\(event.ref)", "reason": "\(reason)"]
+                )
                 return nil
             }
         } catch let error as InvalidConfiguration {
@@ -167,7 +179,10 @@ extension PipelineService: PushObserver {
         guard let pipeline = try await store.create(new) else { return nil }
         logger.info(
             "pipeline made",
-            metadata: ["pipeline": "\(pipeline.id)", "project": "\(project.id)", "ref": "\(event.ref)", "status": "\(pipeline.status)"]
+            metadata: [
+                "pipeline": "\(pipeline.id)", "project": "\(project.id)", "ref": "\(event.ref)",
+                "status": "\(pipeline.status)",
+            ]
         )
         try await cancelOlder(than: pipeline)
         poke()

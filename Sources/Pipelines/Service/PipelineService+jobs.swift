@@ -6,7 +6,9 @@ import Review
 /// What a job gets to know before it runs.
 extension PipelineService {
     func assignment(for job: JobRecord) async throws -> JobAssignment {
-        guard let pipeline = try await store.pipeline(job.pipelineID), let project = try await forge.project(job.projectID) else {
+        guard let pipeline = try await store.pipeline(job.pipelineID),
+            let project = try await forge.project(job.projectID)
+        else {
             throw GitLabError.notFound("Project")
         }
         let token = try await store.sealedToken(ofJob: job.id).map { try box.open($0, context: "job:\(job.id)") } ?? ""

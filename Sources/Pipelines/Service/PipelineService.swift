@@ -117,7 +117,10 @@ package final class PipelineService: Service, Sendable {
         let box = box
         let jobs = try await store.take(room: room, token: { try JobToken.make(jobID: $0, box: box) })
         for job in jobs {
-            logger.info("job started", metadata: ["job": "\(job.id)", "name": "\(job.name)", "pipeline": "\(job.pipelineID)"])
+            logger.info(
+                "job started",
+                metadata: ["job": "\(job.id)", "name": "\(job.name)", "pipeline": "\(job.pipelineID)"]
+            )
             start(job, isResuming: false, in: &group)
         }
     }
@@ -227,8 +230,15 @@ extension JobToken {
 
 extension PipelineService: JobTokenResolver {
     package func job(withToken token: String) async throws -> JobIdentity? {
-        guard token.hasPrefix("glcbt-"), let found = try await store.job(tokenHash: Secrets.digest(token)) else { return nil }
-        return JobIdentity(jobID: found.job.id, projectID: found.job.projectID, userID: found.job.userID, ref: found.ref)
+        guard token.hasPrefix("glcbt-"), let found = try await store.job(tokenHash: Secrets.digest(token)) else {
+            return nil
+        }
+        return JobIdentity(
+            jobID: found.job.id,
+            projectID: found.job.projectID,
+            userID: found.job.userID,
+            ref: found.ref
+        )
     }
 }
 

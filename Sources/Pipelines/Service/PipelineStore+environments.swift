@@ -8,10 +8,17 @@ extension PipelineStore {
         guard let environment = job.definition.environment, !environment.name.isEmpty else { return }
         let id = try environmentID(job.projectID, environment.name, tier: environment.tier, now: now, in: database)
         if environment.action == .stop {
-            try database.execute(sql: "UPDATE environments SET state = 'stopped', updated_at = ? WHERE id = ?", arguments: [now, id])
+            try database.execute(
+                sql: "UPDATE environments SET state = 'stopped', updated_at = ? WHERE id = ?",
+                arguments: [now, id]
+            )
         }
         guard environment.action == .start else { return }
-        let pipeline = try Row.fetchOne(database, sql: "SELECT ref, sha FROM pipelines WHERE id = ?", arguments: [job.pipelineID])
+        let pipeline = try Row.fetchOne(
+            database,
+            sql: "SELECT ref, sha FROM pipelines WHERE id = ?",
+            arguments: [job.pipelineID]
+        )
         try insertDeployment(
             RecordedDeployment(
                 projectID: job.projectID,
@@ -42,7 +49,8 @@ extension PipelineStore {
                 VALUES (?, ?, ?, 'available', ?, ?, ?) ON CONFLICT DO NOTHING
                 """,
             arguments: [
-                projectID, name, PredefinedVariables.environmentSlug(name), tier ?? EnvironmentTier.guess(name), now, now,
+                projectID, name, PredefinedVariables.environmentSlug(name), tier ?? EnvironmentTier.guess(name), now,
+                now,
             ]
         )
         let sql = "SELECT id FROM environments WHERE project_id = ? AND name = ?"
@@ -61,7 +69,8 @@ extension PipelineStore {
                 VALUES ((SELECT COALESCE(MAX(iid), 0) + 1 FROM deployments WHERE project_id = ?1), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
                 """,
             arguments: [
-                deployment.projectID, environmentID, deployment.jobID, deployment.ref, deployment.sha, deployment.userID,
+                deployment.projectID, environmentID, deployment.jobID, deployment.ref, deployment.sha,
+                deployment.userID,
                 deployment.status.rawValue, deployment.release, now,
             ]
         )
@@ -75,14 +84,18 @@ extension PipelineStore {
                 WHERE id = (SELECT MAX(id) FROM deployments WHERE job_id = ? AND environment_id = ?)
                 """
             if let jobID = deployment.jobID {
-                try database.execute(sql: sql, arguments: [deployment.status.rawValue, deployment.release, now, jobID, id])
+                try database.execute(
+                    sql: sql,
+                    arguments: [deployment.status.rawValue, deployment.release, now, jobID, id]
+                )
             }
             if deployment.jobID == nil || database.changesCount == 0 {
                 try Self.insertDeployment(deployment, environmentID: id, now: now, in: database)
             }
             guard deployment.status == .success else { return }
             try database.execute(
-                sql: "UPDATE environments SET state = 'available', external_url = COALESCE(?, external_url), updated_at = ? WHERE id = ?",
+                sql:
+                    "UPDATE environments SET state = 'available', external_url = COALESCE(?, external_url), updated_at = ? WHERE id = ?",
                 arguments: [deployment.url, now, id]
             )
         }
@@ -102,7 +115,13 @@ extension PipelineStore {
         }
     }
 
-    func createEnvironment(_ projectID: Int, name: String, url: String?, tier: String?, now: Date = Date()) async throws -> Int {
+    func createEnvironment(
+        _ projectID: Int,
+        name: String,
+        url: String?,
+        tier: String?,
+        now: Date = Date()
+    ) async throws -> Int {
         try await database.write { database in
             let id = try Self.environmentID(projectID, name, tier: tier, now: now, in: database)
             try database.execute(sql: "UPDATE environments SET external_url = ? WHERE id = ?", arguments: [url, id])
@@ -123,18 +142,27 @@ extension PipelineStore {
 
     // MARK: - Artifacts
 
-    func setArtifacts(ofJob id: Int, entries: [ArchiveEntry], size: Int, expireAt: Date?, now: Date = Date()) async throws {
+    func setArtifacts(
+        ofJob id: Int,
+        entries: [ArchiveEntry],
+        size: Int,
+        expireAt: Date?,
+        now: Date = Date()
+    ) async throws {
         let index = try Self.json(entries)
         try await database.write { database in
             try database.execute(
-                sql: "INSERT OR REPLACE INTO artifacts (job_id, size, entries, created_at, expire_at) VALUES (?, ?, ?, ?, ?)",
+                sql:
+                    "INSERT OR REPLACE INTO artifacts (job_id, size, entries, created_at, expire_at) VALUES (?, ?, ?, ?, ?)",
                 arguments: [id, size, index, now, expireAt]
             )
         }
     }
 
     func artifacts(ofJob id: Int) async throws -> ArtifactRecord? {
-        try await database.read { try ArtifactRecord.fetchOne($0, sql: "SELECT * FROM artifacts WHERE job_id = ?", arguments: [id]) }
+        try await database.read {
+            try ArtifactRecord.fetchOne($0, sql: "SELECT * FROM artifacts WHERE job_id = ?", arguments: [id])
+        }
     }
 
     func deleteArtifacts(ofJob id: Int) async throws {
@@ -144,7 +172,11 @@ extension PipelineStore {
     /// The jobs whose artifacts are no longer kept; they are forgotten.
     func takeExpiredArtifacts(now: Date = Date()) async throws -> [Int] {
         try await database.write { database in
-            let ids = try Int.fetchAll(database, sql: "SELECT job_id FROM artifacts WHERE expire_at <= ?", arguments: [now])
+            let ids = try Int.fetchAll(
+                database,
+                sql: "SELECT job_id FROM artifacts WHERE expire_at <= ?",
+                arguments: [now]
+            )
             try database.execute(sql: "DELETE FROM artifacts WHERE expire_at <= ?", arguments: [now])
             return ids
         }

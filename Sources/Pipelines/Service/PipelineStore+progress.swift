@@ -44,11 +44,15 @@ extension PipelineStore {
         default: break
         }
         arguments += [id]
-        try database.execute(sql: "UPDATE jobs SET \(assignments.joined(separator: ", ")) WHERE id = ?", arguments: arguments)
+        try database.execute(
+            sql: "UPDATE jobs SET \(assignments.joined(separator: ", ")) WHERE id = ?",
+            arguments: arguments
+        )
         try setDeploymentStatus(status, ofJob: id, now: now, in: database)
     }
 
-    private static func setStatus(_ status: PipelineStatus, ofPipeline id: Int, now: Date, in database: Database) throws {
+    private static func setStatus(_ status: PipelineStatus, ofPipeline id: Int, now: Date, in database: Database) throws
+    {
         try database.execute(
             sql: """
                 UPDATE pipelines SET status = ?1, updated_at = ?2,
@@ -60,7 +64,8 @@ extension PipelineStore {
         )
     }
 
-    private static func setDeploymentStatus(_ status: JobStatus, ofJob id: Int, now: Date, in database: Database) throws {
+    private static func setDeploymentStatus(_ status: JobStatus, ofJob id: Int, now: Date, in database: Database) throws
+    {
         let deployment: DeploymentStatus
         switch status {
         case .success: deployment = .success
@@ -69,7 +74,8 @@ extension PipelineStore {
         default: return
         }
         try database.execute(
-            sql: "UPDATE deployments SET status = ?, updated_at = ? WHERE job_id = ? AND status IN ('created', 'running')",
+            sql:
+                "UPDATE deployments SET status = ?, updated_at = ? WHERE job_id = ? AND status IN ('created', 'running')",
             arguments: [deployment.rawValue, now, id]
         )
     }
@@ -79,7 +85,11 @@ extension PipelineStore {
     /// Marks as running what may run now, at most `room` jobs, and answers with them.
     ///
     /// Projects take turns: the one with the fewest running jobs goes first. Of a resource group one job runs at a time.
-    func take(room: Int, token: @Sendable @escaping (Int) throws -> JobToken, now: Date = Date()) async throws -> [JobRecord] {
+    func take(
+        room: Int,
+        token: @Sendable @escaping (Int) throws -> JobToken,
+        now: Date = Date()
+    ) async throws -> [JobRecord] {
         guard room > 0 else { return [] }
         return try await database.write { database in
             var taken: [JobRecord] = []
@@ -106,7 +116,9 @@ extension PipelineStore {
             database,
             sql: "SELECT * FROM jobs WHERE status = 'pending' AND resource_group IS NOT NULL AND EXISTS (\(blocked))"
         )
-        for job in waiting { try change(job.pipelineID, now: now, in: database) { $0.set(.waitingForResource, of: job.id) } }
+        for job in waiting {
+            try change(job.pipelineID, now: now, in: database) { $0.set(.waitingForResource, of: job.id) }
+        }
         return try JobRecord.fetchOne(
             database,
             sql: """
@@ -124,7 +136,9 @@ extension PipelineStore {
     /// - Returns: the new try.
     func finish(_ id: Int, _ outcome: JobOutcome, now: Date = Date()) async throws -> JobRecord? {
         try await database.write { database in
-            guard let job = try Self.job(id, in: database), [.running, .canceling].contains(job.status) else { return nil }
+            guard let job = try Self.job(id, in: database), [.running, .canceling].contains(job.status) else {
+                return nil
+            }
             let end = JobEnd(job, outcome)
             try database.execute(
                 sql: "UPDATE jobs SET failure_reason = ?, exit_code = ?, message = ?, allows_failure = ? WHERE id = ?",
@@ -218,7 +232,9 @@ struct JobEnd: Hashable {
             message = "the pod that ran this job is gone"
         }
         guard let reason else { return }
-        if case .exitCodes(let codes) = job.definition.allowFailure, let exitCode { allowsFailure = codes.contains(exitCode) }
+        if case .exitCodes(let codes) = job.definition.allowFailure, let exitCode {
+            allowsFailure = codes.contains(exitCode)
+        }
         // What the platform lost it repeats once by itself.
         isRetried =
             (outcome == .gone && job.attempt == 1)

@@ -28,7 +28,8 @@ extension PipelineStore {
                         environment_scope = excluded.environment_scope, description = excluded.description
                     """,
                 arguments: [
-                    record.id, record.scope.rawValue, record.scopeID, record.key, record.sealedValue, record.variableType,
+                    record.id, record.scope.rawValue, record.scopeID, record.key, record.sealedValue,
+                    record.variableType,
                     record.isProtected, record.isMasked, record.isRaw, record.environmentScope, record.description,
                 ]
             )
@@ -53,7 +54,11 @@ enum VariableSelection {
         }
         .enumerated()
         // Within one scope the more exact environment wins: it comes later.
-        .sorted { ($0.element.scope.rank, $0.element.environmentScope.count, $0.offset) < ($1.element.scope.rank, $1.element.environmentScope.count, $1.offset) }
+        .sorted {
+            ($0.element.scope.rank, $0.element.environmentScope.count, $0.offset) < (
+                $1.element.scope.rank, $1.element.environmentScope.count, $1.offset
+            )
+        }
         .map(\.element)
     }
 

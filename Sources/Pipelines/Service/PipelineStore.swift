@@ -28,7 +28,9 @@ final class PipelineStore: Sendable {
     // MARK: - Reading
 
     func pipeline(_ id: Int) async throws -> PipelineRecord? {
-        try await database.read { try PipelineRecord.fetchOne($0, sql: "SELECT * FROM pipelines WHERE id = ?", arguments: [id]) }
+        try await database.read {
+            try PipelineRecord.fetchOne($0, sql: "SELECT * FROM pipelines WHERE id = ?", arguments: [id])
+        }
     }
 
     func pipelines(ofProject projectID: Int) async throws -> [PipelineRecord] {
@@ -65,13 +67,19 @@ final class PipelineStore: Sendable {
         try await database.read { database in
             let sql = "SELECT * FROM jobs WHERE token_hash = ? AND status IN ('running', 'canceling')"
             guard let job = try JobRecord.fetchOne(database, sql: sql, arguments: [Data(tokenHash)]) else { return nil }
-            let ref = try String.fetchOne(database, sql: "SELECT ref FROM pipelines WHERE id = ?", arguments: [job.pipelineID])
+            let ref = try String.fetchOne(
+                database,
+                sql: "SELECT ref FROM pipelines WHERE id = ?",
+                arguments: [job.pipelineID]
+            )
             return (job, ref ?? "")
         }
     }
 
     func sealedToken(ofJob id: Int) async throws -> Data? {
-        try await database.read { try Data.fetchOne($0, sql: "SELECT sealed_token FROM jobs WHERE id = ?", arguments: [id]) }
+        try await database.read {
+            try Data.fetchOne($0, sql: "SELECT sealed_token FROM jobs WHERE id = ?", arguments: [id])
+        }
     }
 
     func sealedVariables(ofPipeline id: Int) async throws -> Data? {
@@ -103,7 +111,15 @@ final class PipelineStore: Sendable {
             if let head = new.head, try Self.head(new.projectID, head.ref, in: database) == head.sha { return nil }
             let id = try Self.insert(new, commit: commit, now: now, in: database)
             for (job, definition) in definitions {
-                try Self.insert(job, definition, pipelineID: id, projectID: new.projectID, userID: new.userID, now: now, in: database)
+                try Self.insert(
+                    job,
+                    definition,
+                    pipelineID: id,
+                    projectID: new.projectID,
+                    userID: new.userID,
+                    now: now,
+                    in: database
+                )
             }
             if let head = new.head { try Self.setHead(new.projectID, head.ref, head.sha, in: database) }
             if new.graph != nil { try Self.change(id, now: now, in: database) { _ in } }
@@ -130,8 +146,10 @@ final class PipelineStore: Sendable {
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                iid, new.projectID, new.graph?.name, new.event.ref, new.event.isTag, new.event.commit.sha, new.event.beforeSHA,
-                new.event.source.rawValue, (isFailed ? PipelineStatus.failed : .created).rawValue, new.userID, new.yamlErrors,
+                iid, new.projectID, new.graph?.name, new.event.ref, new.event.isTag, new.event.commit.sha,
+                new.event.beforeSHA,
+                new.event.source.rawValue, (isFailed ? PipelineStatus.failed : .created).rawValue, new.userID,
+                new.yamlErrors,
                 commit, new.sealedVariables, now, now, isFailed ? now : nil,
             ]
         )
@@ -156,7 +174,8 @@ final class PipelineStore: Sendable {
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                pipelineID, projectID, job.name, job.stage, job.stageIndex, status.rawValue, definition, job.allowFailure == .yes,
+                pipelineID, projectID, job.name, job.stage, job.stageIndex, status.rawValue, definition,
+                job.allowFailure == .yes,
                 attempt, userID, job.resourceGroup, now, status == .pending ? now : nil,
             ]
         )
@@ -166,7 +185,11 @@ final class PipelineStore: Sendable {
 
     func heads(ofProject projectID: Int) async throws -> [String: String] {
         try await database.read { database in
-            let rows = try Row.fetchAll(database, sql: "SELECT ref, sha FROM heads WHERE project_id = ?", arguments: [projectID])
+            let rows = try Row.fetchAll(
+                database,
+                sql: "SELECT ref, sha FROM heads WHERE project_id = ?",
+                arguments: [projectID]
+            )
             return rows.reduce(into: [:]) { $0[$1["ref"]] = $1["sha"] }
         }
     }
@@ -178,10 +201,14 @@ final class PipelineStore: Sendable {
 
     private static func setHead(_ projectID: Int, _ ref: String, _ sha: String?, in database: Database) throws {
         if let sha {
-            let sql = "INSERT INTO heads (project_id, ref, sha) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sha = excluded.sha"
+            let sql =
+                "INSERT INTO heads (project_id, ref, sha) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sha = excluded.sha"
             try database.execute(sql: sql, arguments: [projectID, ref, sha])
         } else {
-            try database.execute(sql: "DELETE FROM heads WHERE project_id = ? AND ref = ?", arguments: [projectID, ref])
+            try database.execute(
+                sql: "DELETE FROM heads WHERE project_id = ? AND ref = ?",
+                arguments: [projectID, ref]
+            )
         }
     }
 

@@ -25,10 +25,13 @@ enum ManifestReader {
 
     private static func read(_ text: String, path: String) throws -> [ManifestDocument] {
         do {
-            return try compose_all(yaml: text).flatMap { node in
+            let parser = try Parser(yaml: text)
+            var documents: [ManifestDocument] = []
+            while let node = try parser.nextRoot() {
                 let source = "\(path):\(node.mark?.line ?? 1)"
-                return try documents(JSON(yaml: node, path: path), source)
+                documents += try self.documents(JSON(yaml: node, path: path), source)
             }
+            return documents
         } catch let error as YamlError {
             throw ReleaseError("\(path): \(description(of: error)); expected YAML")
         }

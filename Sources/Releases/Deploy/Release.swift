@@ -38,7 +38,7 @@ struct Release: ObjectView {
             "project": .string(environment.project.path), "environment": .string(environment.name),
             "number": JSON(number),
             "commit": .string(origin.commit), "ref": .string(origin.ref), "pipeline": JSON(origin.pipelineID),
-            "job": JSON(origin.jobID),
+            "job": JSON(origin.jobID), "projectID": JSON(environment.project.id), "userID": JSON(origin.userID),
             "images": .array(
                 images.map {
                     ["name": .string($0.name), "reference": .string($0.reference), "digest": .string($0.digest)]
@@ -54,6 +54,7 @@ struct Release: ObjectView {
 
     var number: Int { spec["number"]?.int ?? 0 }
     var rollbackOf: Int? { spec["rollbackOf"]?.int }
+    var projectID: Int { spec["projectID"]?.int ?? 0 }
     var projectPath: String { spec["project"]?.string ?? "" }
     var environmentName: String { spec["environment"]?.string ?? "" }
     var phase: Phase { Phase(rawValue: status["phase"]?.string ?? "") ?? .pending }
@@ -64,7 +65,8 @@ struct Release: ObjectView {
             commit: spec["commit"]?.string ?? "",
             ref: spec["ref"]?.string ?? "",
             pipelineID: spec["pipeline"]?.int ?? 0,
-            jobID: spec["job"]?.int ?? 0
+            jobID: spec["job"]?.int ?? 0,
+            userID: spec["userID"]?.int ?? 0
         )
     }
 

@@ -124,7 +124,7 @@ package final class ReleaseService: Service {
     }
 
     private func resume(_ release: Release) throws {
-        let project = ReleaseProject(id: 0, path: release.projectPath, webURL: "")
+        let project = ReleaseProject(id: release.projectID, path: release.projectPath, webURL: "")
         let environment = ReleaseEnvironment(project: project, name: release.environmentName)
         let rollout = rollout(in: environment, ProgressOutput())
         logger.info("Release resumed", metadata: ["namespace": "\(release.namespace)", "release": "\(release.number)"])

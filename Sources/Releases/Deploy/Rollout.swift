@@ -42,10 +42,12 @@ struct Rollout: Sendable {
     func rollBack(to number: Int?, origin: ReleaseOrigin) async throws {
         let history = try await store.history(namespace: environment.namespace)
         let target = try history.rollbackTarget(number)
+        var made = target.origin
+        made.userID = origin.userID
         var release = Release(
             number: history.nextNumber,
             environment: environment,
-            origin: target.origin,
+            origin: made,
             images: [],
             bundle: target.bundle.withoutJobs.labelled(release: Release.name(history.nextNumber)),
             rollbackOf: target.rollbackOf ?? target.number
@@ -126,10 +128,11 @@ struct Rollout: Sendable {
 
     private func tell(_ release: Release, _ step: ReleaseProgress.Step, reason: String = "") async {
         let progress = ReleaseProgress(
-            projectPath: environment.project.path,
+            project: environment.project,
             environment: environment.name,
             origin: release.origin,
             number: release.number,
+            isRollback: release.rollbackOf != nil,
             step: step,
             url: release.url,
             reason: reason

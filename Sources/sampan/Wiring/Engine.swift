@@ -42,6 +42,7 @@ struct Engine: Sendable {
         )
         let drains: [any TrafficDrain] = [
             ServiceDrain(drain: EastWestDrain(rules: rules, configuration: network, logger: logger)),
+            GatewayDrain(socketPath: home.gatewaySocket.string),
         ]
         let agent = try NodeAgent(
             client: client,

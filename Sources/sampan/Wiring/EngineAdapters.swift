@@ -1,5 +1,6 @@
 import APIServer
 import Foundation
+import Gateway
 import KubernetesClient
 import KubernetesModel
 import NodeAgent
@@ -68,3 +69,13 @@ struct ServiceDrain: TrafficDrain {
     }
 }
 
+/// The gateway's half.
+struct GatewayDrain: TrafficDrain {
+    let client: GatewayDrainClient
+
+    init(socketPath: String) { client = GatewayDrainClient(socketPath: socketPath) }
+
+    func withdraw(podIP: String, deadline: ContinuousClock.Instant) async throws {
+        _ = await client.withdraw(podIP: podIP, deadline: deadline - .now)
+    }
+}

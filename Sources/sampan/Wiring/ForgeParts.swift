@@ -3,6 +3,7 @@ import Git
 import Host
 import Hummingbird
 import Logging
+import Pipelines
 import Registry
 import Review
 import ServiceLifecycle
@@ -29,18 +30,29 @@ struct ForgeParts: Sendable {
         )
         try await forge.ensureRepositories()
 
+        let box = try SecretBox(keyFile: home.forge.appending("secrets.key").string)
         let registryAccess = try ForgeRegistryAccess(forge: forge, keyFile: home.forge.appending("pull.key"))
         let images = try RegistryStorage(root: home.registry.string)
-        let gitAccess = ForgeGitAccess(forge: forge)
+        let helper = try await Self.publishHelperImage(images)
+        let pipelines = try await PipelineService.open(
+            PipelineService.Configuration(
+                directory: home.pipelines.string,
+                server: Self.server(urls, settings, engine.network),
+                defaultImage: "busybox:1.36"
+            ),
+            forge: forge,
+            box: box,
+            executor: PodExecutor(
+                client: engine.client,
+                configuration: .init(helperImage: "127.0.0.1:\(settings.webPort)/\(helper)"),
+                logger: logger
+            ),
+            logger: logger
+        )
+        forge.setJobTokenResolver(pipelines)
+        forge.pushObservers.add(pipelines)
 
         let router = Router()
-        SmartHTTP(
-            store: repositories,
-            access: gitAccess,
-            policy: gitAccess,
-            observer: forge.pushObservers,
-            logger: logger
-        ).addRoutes(to: router)
         ForgeRoutes(forge: forge, logger: logger).addRoutes(to: router)
         RegistryRoutes(
             storage: images,
@@ -48,6 +60,7 @@ struct ForgeParts: Sendable {
             signer: try TokenSigner(keyFile: home.forge.appending("registry-token.key").string),
             logger: logger
         ).addRoutes(to: router)
+        pipelines.addRoutes(to: router)
         router.get("/-/readiness") { _, _ in "ready\n" }
 
         services = [
@@ -57,7 +70,38 @@ struct ForgeParts: Sendable {
                 port: settings.webPort,
                 board: board,
                 logger: logger
-            )
+            ),
+            pipelines,
         ]
+    }
+
+    // MARK: - Private
+
+    private static func server(
+        _ urls: PlatformStatus.URLs,
+        _ settings: Settings,
+        _ network: NetworkConfiguration
+    ) -> PredefinedVariables.Server {
+        PredefinedVariables.Server(
+            url: urls.web,
+            jobAPIURL: "http://\(network.gatewayAddress):\(settings.webPort)/api/v4",
+            registry: "127.0.0.1:\(settings.webPort)",
+            version: VersionCommand.current
+        )
+    }
+
+    /// The image that fetches sources and sends artifacts; named by digest, so that a new program never meets old scripts.
+    private static func publishHelperImage(_ images: RegistryStorage) async throws -> String {
+        guard let busybox = ProgramPath.find("busybox") else {
+            throw HostError("busybox is not installed; apt-get install busybox-static")
+        }
+        let files = try HelperImage.files(busybox: busybox.string)
+        let digest = try await images.publishImage(
+            repository: "sampan/helper",
+            tag: HelperImage.version,
+            files: files.map { ImageFile(path: $0.path, mode: $0.mode, content: .file($0.bytes)) },
+            config: ImageConfiguration()
+        )
+        return "sampan/helper@\(digest)"
     }
 }

@@ -1,6 +1,5 @@
 import Foundation
 import Host
-import KubernetesClient
 import Logging
 import NodeAgent
 import ServiceNetwork
@@ -24,17 +23,7 @@ struct PlatformShutdown: Sendable {
         if FileManager.default.fileExists(atPath: runtime.configurationPath) {
             _ = try Engine.containerdProcess(home, runtime, logger).adoptOrStart()
             try await runtime.waitUntilReady()
-            // The agent's client is not asked anything here: the API server is down.
-            let access = try ClusterAccess(kubeconfig: ServerProcess.adminKubeconfig(home).string)
-            let client = try HTTPSClusterClient(access, logger: logger)
-            let agent = try NodeAgent(
-                client: client,
-                configuration: Engine.nodeConfiguration(home, settings, network, runtime),
-                drains: [],
-                logger: logger
-            )
-            try await agent.removeEverything()
-            try await client.shutdown()
+            try await NodeAgent.removeEverything(Engine.nodeConfiguration(home, settings, network, runtime))
         }
         try await PodBridge(network).removeEverything()
     }

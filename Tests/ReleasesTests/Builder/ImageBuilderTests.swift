@@ -3,6 +3,7 @@ import Foundation
 import Hummingbird
 import NIOCore
 import NIOHTTP1
+import TestKit
 import Testing
 
 @testable import Registry
@@ -62,7 +63,9 @@ import Testing
                             folder: folder
                         )
                     )
-                    #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/builder/running") == [])
+                    try await waitUntil("the builds clear away what they made") {
+                        try FileManager.default.contentsOfDirectory(atPath: folder + "/builder/running").isEmpty
+                    }
                 }
             }
         }
@@ -166,8 +169,10 @@ import Testing
             let client = HTTPClient()
             let result = await Result.catching {
                 let response = try await client.execute(request, timeout: .seconds(60))
-                for try await part in response.body where String(buffer: part).contains("STEP 3/") { break }
-                try await waitUntilProcesses(matching: "busybox sleep 4711", are: 1)
+                for try await part in response.body where String(buffer: part).contains("STEP 3/") {
+                    try await waitUntilProcesses(matching: "busybox sleep 4711", are: 1)
+                    break
+                }
             }
             try await client.shutdown()
             try result.get()

@@ -246,7 +246,7 @@ struct ReleaseServiceTests {
 
     @Test func refusesANamespaceOfSomebodyElse() async throws {
         let cluster = MemoryCluster([(.namespaces, ["metadata": ["name": .string(Bench.namespace)]])])
-        try await withBench(cluster: cluster) { bench in
+        try await withBench(cluster: cluster) { bench async throws in
             let refused = try await bench.deploy(Self.app(image: "nginx:1"))
             #expect(refused.code == 1 && refused.text.contains("belongs to somebody else"), "\(refused.text)")
         }
@@ -268,7 +268,7 @@ struct ReleaseServiceTests {
 
     @Test func resumesWhatAnEarlierProcessDidNotFinish() async throws {
         let cluster = MemoryCluster()
-        try await withBench(cluster: cluster) { bench in
+        try await withBench(cluster: cluster) { bench async throws in
             #expect(try await bench.deploy(Self.app(image: "nginx:1")).code == 0)
         }
         let documents = try ManifestReader.read([("a.yaml", Self.app(image: "nginx:2"))])
@@ -283,7 +283,7 @@ struct ReleaseServiceTests {
         )
         release.json["status"] = ["phase": "deploying"]
         cluster.put(.releases, release.json)
-        try await withBench(cluster: cluster) { bench in
+        try await withBench(cluster: cluster) { bench async throws in
             try await waitUntil("release 2 is deployed") { bench.release(2)?.phase == .deployed }
             #expect(bench.release(2)?.message.contains("resumed after a restart of the platform") == true)
             try await waitUntil("release 1 is superseded") { bench.release(1)?.phase == .superseded }
