@@ -375,9 +375,10 @@ struct ProtobufTests {
     @Test func namesTheFieldOfAWrongWireType() {
         let text = error("Deployment") { $0.message(2) { $0.message(3) { $0.message(2) { $0.integer(2, 1) } } } }
         #expect(
-            text == .malformed(
-                "field spec.template.spec.containers of Deployment (apps/v1): wire type 0 where 2 is needed"
-            )
+            text
+                == .malformed(
+                    "field spec.template.spec.containers of Deployment (apps/v1): wire type 0 where 2 is needed"
+                )
         )
         let number = error("Deployment") { $0.message(2) { $0.text(1, "three") } }
         #expect(number == .malformed("field spec.replicas of Deployment (apps/v1): wire type 2 where 0 is needed"))
@@ -396,7 +397,8 @@ struct ProtobufTests {
         ([0xA3, 0x06], "groups are not part of the Kubernetes wire"),
     ])
     func refusesBrokenBytes(content: [UInt8], message: String) {
-        let body = Array("k8s\0".utf8)
+        let body =
+            Array("k8s\0".utf8)
             + ProtobufWriter {
                 $0.message(1) { type in
                     type.text(1, "v1")
