@@ -164,4 +164,21 @@ struct HelperScriptsTests {
         #expect(trace.contains("name an environment by --environment"))
         #expect(trace.contains("code 2"))
     }
+
+    @Test func theClientShowsTheAnswerAndTakesItsExitCode() async throws {
+        let yaml = """
+            variables: {CI_PROJECT_DIR: FOLDER/builds/$CI_JOB_NAME}
+            build:
+              script:
+                - 'sh $SAMPAN_SHARED/bin/sampan build --image web --build-arg A=1 || echo "code $?"'
+                - 'sh $SAMPAN_SHARED/bin/sampan deploy --environment daily || echo "code $?"'
+            """
+        let trace = try #require(try await run([".gitlab-ci.yml": yaml], expecting: .success)["build"])
+        #expect(
+            trace.contains("STEP 1\nSTEP 2 of true\nquery image=%77%65%62&build_arg=%41%3d%31\ncode 5\n"),
+            "\(trace)"
+        )
+        #expect(trace.contains("half of\nsampan: the connection to the platform was lost\ncode 1\n"), "\(trace)")
+        #expect(!trace.contains("sampan-exit-code"))
+    }
 }

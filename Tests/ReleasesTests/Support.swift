@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import Subprocess
 import SystemPackage
+import TestKit
 
 @testable import Registry
 @testable import Releases
@@ -51,7 +52,11 @@ func withFolder<Value>(_ body: (String) async throws -> Value) async throws -> V
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     let result: Result<Value, any Error>
     do { result = .success(try await body(path)) } catch { result = .failure(error) }
-    try? FileManager.default.removeItem(atPath: path)
+    // Processes that were killed a moment ago may still let go of files.
+    try await waitUntil("\(path) is removed") {
+        try? FileManager.default.removeItem(atPath: path)
+        return !FileManager.default.fileExists(atPath: path)
+    }
     return try result.get()
 }
 

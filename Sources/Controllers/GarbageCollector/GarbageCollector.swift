@@ -180,7 +180,7 @@ package struct GarbageCollector: Service {
         let remaining = object.finalizers.filter { $0 != finalizer }
         let metadata: JSON = [
             "resourceVersion": .string(object.resourceVersion),
-            "finalizers": remaining.isEmpty ? nil : JSON(remaining),
+            "finalizers": remaining.isEmpty ? .null : JSON(remaining),
         ]
         _ = try await client.patch(
             resource,

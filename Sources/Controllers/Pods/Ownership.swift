@@ -51,7 +51,7 @@ extension ClusterClient {
     ) async throws -> JSON {
         let metadata: JSON = [
             "uid": .string(object.uid), "resourceVersion": .string(object.resourceVersion),
-            "ownerReferences": owners.isEmpty ? nil : .array(owners.map(\.json)),
+            "ownerReferences": owners.isEmpty ? .null : .array(owners.map(\.json)),
         ]
         return try await patch(
             resource,

@@ -156,9 +156,20 @@ package struct ImageBuilder: Sendable {
         )
         let result: Result<Value, any Error>
         do { result = .success(try await work(FilePath(path))) } catch { result = .failure(error) }
-        // Not on the pool's cancellable call: a cancelled build must be cleared away, too.
-        try? FileManager.default.removeItem(atPath: path)
+        await Self.remove(path)
         return try result.get()
+    }
+
+    /// Removes a build's folder, also while processes that were just killed still let go of it.
+    private static func remove(_ path: String) async {
+        // A task of its own, because a cancelled build must be cleared away, too, and may have to wait for that.
+        await Task {
+            for _ in 0..<50 {
+                try? FileManager.default.removeItem(atPath: path)
+                guard FileManager.default.fileExists(atPath: path) else { return }
+                try? await Task.sleep(for: .milliseconds(20))
+            }
+        }.value
     }
 
     /// The Dockerfile must exist inside the context, also after following links: its lines are printed.

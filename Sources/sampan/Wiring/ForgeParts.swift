@@ -5,6 +5,7 @@ import Hummingbird
 import Logging
 import Pipelines
 import Registry
+import Releases
 import Review
 import ServiceLifecycle
 import ServiceNetwork
@@ -52,6 +53,34 @@ struct ForgeParts: Sendable {
         forge.setJobTokenResolver(pipelines)
         forge.pushObservers.add(pipelines)
 
+        let releaseAccess = ForgeReleaseAccess(
+            authentication: WebAuthentication(forge: forge),
+            jobs: PipelineJobDirectory(pipelines: pipelines)
+        ) { project in
+            let login = registryAccess.pullLogin(project: project.id)
+            return RegistryLogin(user: login.user, secret: login.secret)
+        }
+        let builds = try ImageBuildStore(path: home.builder.appending("builds.sqlite").string)
+        let registry = "127.0.0.1:\(settings.webPort)"
+        let builder = try await ImageBuilder(
+            configuration: .init(root: home.builder.string, registry: registry),
+            access: releaseAccess,
+            builds: builds,
+            logger: logger
+        )
+        let releases = ReleaseService(
+            configuration: .init(
+                workspace: home.releases.string,
+                registry: registry,
+                domain: settings.domain
+            ),
+            client: engine.client,
+            access: releaseAccess,
+            images: builds,
+            observer: DeploymentReporter(recorder: pipelines),
+            logger: logger
+        )
+
         let router = Router()
         ForgeRoutes(forge: forge, logger: logger).addRoutes(to: router)
         RegistryRoutes(
@@ -61,6 +90,8 @@ struct ForgeParts: Sendable {
             logger: logger
         ).addRoutes(to: router)
         pipelines.addRoutes(to: router)
+        builder.addRoutes(to: router)
+        releases.addRoutes(to: router)
         router.get("/-/readiness") { _, _ in "ready\n" }
 
         services = [
@@ -71,7 +102,7 @@ struct ForgeParts: Sendable {
                 board: board,
                 logger: logger
             ),
-            pipelines,
+            pipelines, releases,
         ]
     }
 

@@ -57,7 +57,10 @@ struct ServerProcess: Sendable {
     }
 
     private func makeFolders() throws {
-        for folder in [home.path, home.run, home.logs, home.kubernetes, home.node, home.gateway, home.forge] {
+        for folder in [
+            home.path, home.run, home.logs, home.kubernetes, home.gateway, home.forge, home.builder, home.pipelines,
+            home.releases,
+        ] {
             try FileManager.default.createDirectory(atPath: folder.string, withIntermediateDirectories: true)
         }
         _ = chmod(home.path.string, 0o700)
