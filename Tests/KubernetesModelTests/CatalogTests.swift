@@ -225,14 +225,14 @@ import Testing
 
     @Test func dropsNullsAndKeepsOpenFields() throws {
         let pods = try #require(ResourceCatalog.builtin.definition(.pods))
-        let pruned = pods.pruned(["metadata": ["creationTimestamp": nil, "name": "a"], "spec": ["nodeName": nil]])
+        let pruned = pods.pruned(["metadata": ["creationTimestamp": .null, "name": "a"], "spec": ["nodeName": .null]])
         #expect(pruned == ["metadata": ["name": "a"], "spec": [:]])
         let fields: JSON = ["f:spec": ["f:replicas": [:]]]
         let object: JSON = ["metadata": ["managedFields": [["manager": "a", "fieldsV1": fields]]]]
         #expect(pods.pruned(object) == object)
         #expect(pods.unknownFields(in: object).isEmpty)
         let releases = try #require(ResourceCatalog.builtin.definition(.releases))
-        let release: JSON = ["spec": ["bundle": [["kind": "X", "any": [1, nil]]], "extra": 1]]
+        let release: JSON = ["spec": ["bundle": [["kind": "X", "any": [1, .null]]], "extra": 1]]
         #expect(releases.pruned(release) == release && releases.unknownFields(in: release).isEmpty)
     }
 }

@@ -155,7 +155,7 @@ import Testing
     @Test func deletesElementsAndFields() throws {
         let result = try apply(containers([["name": "side", "$patch": "delete"]]))
         #expect(containers(of: result).map { $0["name"] } == ["web"])
-        let labels = try apply(["metadata": ["labels": ["a": nil]]])
+        let labels = try apply(["metadata": ["labels": ["a": .null]]])
         #expect(labels["metadata", "labels"] == ["b": "2"])
         let map = try apply(["spec": ["template": ["spec": ["nodeSelector": ["$patch": "delete"]]]]])
         #expect(map["spec", "template", "spec"]?["nodeSelector"] == nil)

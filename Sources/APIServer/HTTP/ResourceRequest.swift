@@ -111,8 +111,9 @@ struct ResourceRequest {
     private static func unsupported(_ type: String) -> StatusError {
         .unsupportedMediaType(
             "the body of the request was in an unsupported format (\(type)) - accepted media types include: "
-                + "application/json, application/yaml, application/vnd.kubernetes.protobuf, and for patches application/json-patch+json, "
-                + "application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+                + "application/json, application/yaml, \(ProtobufBody.mediaType), and for patches "
+                + "application/json-patch+json, application/merge-patch+json, "
+                + "application/strategic-merge-patch+json, application/apply-patch+yaml"
         )
     }
 }
