@@ -16,10 +16,10 @@ final class Load: Sendable {
 
     private let state: Mutex<State>
 
-    init(port: Int, clients: Int) {
+    init(port: Int, path: String = "/", clients: Int) {
         state = Mutex(State(running: clients))
         for number in 0..<clients {
-            Thread.detachNewThread { self.run(port, isKept: number % 2 == 0) }
+            Thread.detachNewThread { self.run(port, path, isKept: number % 2 == 0) }
         }
     }
 
@@ -32,13 +32,13 @@ final class Load: Sendable {
 
     var answers: Int { state.withLock(\.result.answers) }
 
-    private func run(_ port: Int, isKept: Bool) {
+    private func run(_ port: Int, _ path: String, isKept: Bool) {
         var kept: RawConnection?
         while !state.withLock(\.isStopped) {
             do {
                 let client = try isKept ? kept ?? RawConnection(port: port) : RawConnection(port: port)
                 kept = client
-                let answer = try client.exchange(get())
+                let answer = try client.exchange(get(path))
                 state.withLock { state in
                     if answer.status == 200 {
                         state.result.answers += 1

@@ -26,14 +26,15 @@ struct RequestTranscoder: BitwiseCopyable {
         writeRequestLine(to: &writer)
         writer.append(name: span("Host"), value: host)
         var keepsRequestID = false
-        FieldCopy(
+        let copy = FieldCopy(
             head: head,
             fields: fields,
             count: request.fieldCount,
             view: view,
             changes: rule.requestChanges,
             nominates: request.options.nominates
-        ).write(to: &writer) { kind in
+        )
+        copy.write(to: &writer) { kind in
             switch kind {
             case .host, .forwardedFor, .forwardedHost, .forwardedProto: return false
             case .requestID:
@@ -45,7 +46,7 @@ struct RequestTranscoder: BitwiseCopyable {
         writeForwarded(to: &writer)
         if !keepsRequestID { writeRequestID(to: &writer) }
         writeConnection(to: &writer)
-        writeChanges(to: &writer)
+        copy.writeChanges(to: &writer)
         writer.append("\r\n")
     }
 
@@ -101,13 +102,6 @@ struct RequestTranscoder: BitwiseCopyable {
         writer.append("Connection: upgrade\r\n")
         for index in 0..<request.fieldCount where fields[index].kind == .upgrade {
             writer.append(name: span("Upgrade"), value: head.slice(fields[index].value))
-        }
-    }
-
-    private func writeChanges(to writer: inout HeadWriter) {
-        for index in rule.requestChanges.indices {
-            let change = view.changes[index]
-            if change.kind != .remove { writer.append(name: view.text(change.name), value: view.text(change.value)) }
         }
     }
 }

@@ -5,7 +5,13 @@ enum HelperScripts {
     /// Talks HTTP over `nc`: `http METHOD PATH [FILE]`, then `read_head` on the answer.
     static let http = #"""
         CR=$(printf '\r')
+        # The request comes from a pipe that stays open for writing: at its end nc would close its side of the connection, which
+        # the platform takes for a client that went away.
         http() {
+            pipe=$S/tmp/http.$$
+            mkfifo "$pipe" || return 1
+            exec 3<>"$pipe"
+            rm -f "$pipe"
             {
                 printf '%s %s HTTP/1.1\r\nHost: %s\r\nJOB-TOKEN: %s\r\nConnection: close\r\n' \
                     "$1" "$SAMPAN_API_PATH$2" "$SAMPAN_API_HOST:$SAMPAN_API_PORT" "$CI_JOB_TOKEN"
@@ -15,7 +21,9 @@ enum HelperScripts {
                 else
                     printf 'Content-Length: 0\r\n\r\n'
                 fi
-            } 2>/dev/null | nc "$SAMPAN_API_HOST" "$SAMPAN_API_PORT"
+            } >&3 2>/dev/null &
+            nc "$SAMPAN_API_HOST" "$SAMPAN_API_PORT" <&3
+            exec 3>&-
         }
         read_head() {
             STATUS=000

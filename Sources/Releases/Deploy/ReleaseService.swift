@@ -16,6 +16,8 @@ package final class ReleaseService: Service {
         package var registry: String
         /// Applications answer at `<namespace>.<domain>`.
         package var domain: String
+        /// The gateway's port, for the addresses that people are told.
+        package var gatewayPort = 80
         /// How long a release may take until it is ready.
         package var deadline: Duration = .seconds(300)
         /// How long a pod may find no node.
@@ -102,7 +104,8 @@ package final class ReleaseService: Service {
                 clock: clock,
                 deadline: configuration.deadline,
                 schedulingGrace: configuration.schedulingGrace,
-                logger: logger
+                gatewayPort: configuration.gatewayPort,
+            logger: logger
             ),
             observer: observer,
             output: output,

@@ -9,6 +9,7 @@ struct Rollout: Sendable {
     let watch: RolloutWatch
     let observer: (any ReleaseObserver)?
     let output: ProgressOutput
+    let gatewayPort: Int
     let logger: Logger
 
     private var environment: ReleaseEnvironment { applier.environment }
@@ -91,7 +92,8 @@ struct Rollout: Sendable {
         try await removeLeftovers(of: history, keeping: release.bundle)
         for outdated in history.outdated { try await store.delete(outdated) }
         await tell(release, .success)
-        output.line("release \(release.number) is deployed\(release.url.isEmpty ? "" : ": \(release.url)")")
+        let url = release.url(gatewayPort: gatewayPort)
+        output.line("release \(release.number) is deployed\(url.isEmpty ? "" : ": \(url)")")
         logger.info("Release deployed", metadata: metadata(release))
     }
 
@@ -134,7 +136,7 @@ struct Rollout: Sendable {
             number: release.number,
             isRollback: release.rollbackOf != nil,
             step: step,
-            url: release.url,
+            url: release.url(gatewayPort: gatewayPort),
             reason: reason
         )
         do {
@@ -161,10 +163,11 @@ extension ReleaseBundle {
 }
 
 extension Release {
-    /// Where the application answers: the first host name of its first route.
-    var url: String {
+    /// Where the application answers: the first host name of its first route; empty without one.
+    func url(gatewayPort: Int) -> String {
         let routes = bundle.objects.filter { $0["kind"]?.string == "HTTPRoute" }
         let host = routes.lazy.compactMap { $0["spec", "hostnames"]?.array?.first?.string }.first
-        return host.map { "http://\($0)" } ?? ""
+        let port = gatewayPort == 80 ? "" : ":\(gatewayPort)"
+        return host.map { "http://\($0)\(port)" } ?? ""
     }
 }

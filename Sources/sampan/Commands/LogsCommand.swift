@@ -5,6 +5,7 @@ import SystemPackage
 import KubernetesClient
 import KubernetesModel
 import Logging
+import Releases
 
 struct LogsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -23,7 +24,7 @@ struct LogsCommand: AsyncParsableCommand {
         _ = try home.settings()
         let access = try ClusterAccess(kubeconfig: ServerProcess.adminKubeconfig(home.value).string)
         let client = try HTTPSClusterClient(access, logger: Logger(label: "logs", factory: { _ in SwiftLogNoOpLogHandler() }))
-        let namespace = "x"
+        let namespace = EnvironmentNamespace.name(project: project, environment: environment)
         let containers = try await containers(client, namespace)
         guard !containers.isEmpty else {
             throw HostError("nothing runs in \(project), environment \(environment); 'sampan releases' lists its releases")

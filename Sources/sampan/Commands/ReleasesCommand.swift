@@ -13,7 +13,7 @@ struct ReleasesCommand: AsyncParsableCommand {
         let path = "projects/\(client.escape(project))/environments/\(client.escape(environment))/releases"
         let releases: [ReleaseSummary] = try await client.get(path)
         let rows = releases.map { release in
-            [String(release.number), release.status, String(release.commit?.prefix(8) ?? ""), release.createdAt, release.message ?? ""]
+            [String(release.number), release.phase, String(release.commit?.prefix(8) ?? ""), release.createdAt, release.message ?? ""]
         }
         try output.print(releases, text: tableText(["RELEASE", "STATUS", "COMMIT", "CREATED", "MESSAGE"], rows))
     }
@@ -21,13 +21,13 @@ struct ReleasesCommand: AsyncParsableCommand {
 
 struct ReleaseSummary: Codable {
     let number: Int
-    let status: String
+    let phase: String
     let commit: String?
     let createdAt: String
     let message: String?
 
     enum CodingKeys: String, CodingKey {
-        case number, status, commit, message
+        case number, phase, commit, message
         case createdAt = "created_at"
     }
 }

@@ -68,12 +68,14 @@ struct ForgeParts: Sendable {
             builds: builds,
             logger: logger
         )
+        var releaseConfiguration = ReleaseService.Configuration(
+            workspace: home.releases.string,
+            registry: registry,
+            domain: settings.domain
+        )
+        releaseConfiguration.gatewayPort = settings.gatewayPort
         let releases = ReleaseService(
-            configuration: .init(
-                workspace: home.releases.string,
-                registry: registry,
-                domain: settings.domain
-            ),
+            configuration: releaseConfiguration,
             client: engine.client,
             access: releaseAccess,
             images: builds,

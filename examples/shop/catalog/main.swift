@@ -48,6 +48,8 @@ func answer(_ head: String, on connection: Int32) -> Bool {
 }
 
 signal(SIGPIPE, SIG_IGN)
+// As the first process of its container it would otherwise ignore the request to end.
+signal(SIGTERM) { _ in _exit(0) }
 let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
 var reuse: Int32 = 1
 setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
@@ -68,6 +69,8 @@ class Server(ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
+    # As the first process of its container it would otherwise ignore the request to end.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     Handler.book = OrderBook(sys.argv[1] if len(sys.argv) > 1 else "/data")
     print(f"orders listens on port {PORT}", flush=True)
     Server(("", PORT), Handler).serve_forever()
