@@ -170,13 +170,13 @@ import Testing
 
     @Test func checksObjectsBySchema() throws {
         let (_, boats) = try registered()
-        let object = boats.withDefaults(boat(["name": "ahoy", "port": "http", "sail": ["x": [1]], "flag": nil]))
+        let object = boats.withDefaults(boat(["name": "ahoy", "port": "http", "sail": ["x": [1]], "flag": .null]))
         #expect(object["spec", "crew"] == 2)
         #expect(boats.validate(object).isEmpty)
         #expect(boats.unknownFields(in: boat(["name": "a", "oars": 2, "sail": ["any": 1]])) == ["spec.oars"])
         #expect(
-            boats.pruned(boat(["name": "a", "oars": 2, "sail": ["any": 1], "flag": nil]))["spec"] == [
-                "name": "a", "sail": ["any": 1], "flag": nil,
+            boats.pruned(boat(["name": "a", "oars": 2, "sail": ["any": 1], "flag": .null]))["spec"] == [
+                "name": "a", "sail": ["any": 1], "flag": .null,
             ]
         )
         let errors = boats.validate(boat(["name": "Ahoy!x", "crew": 0, "port": true, "sail": "big"]))
