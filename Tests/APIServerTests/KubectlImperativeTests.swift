@@ -131,6 +131,15 @@ import Testing
         }
     }
 
+    @Test func isSentProtobufAndAnswersJSON() async throws {
+        try await TestServer.with { server in
+            let made = try await kubectl(server, "create namespace x -v=8")
+            #expect(made.status == 0, "\(made.errors)")
+            #expect(made.errors.contains("Content-Type: application/vnd.kubernetes.protobuf"))
+            #expect(made.errors.contains("Content-Type: application/json"))
+        }
+    }
+
     @Test func readsTheSameAsFromJSON() async throws {
         try await TestServer.with { server in
             let commands = [
@@ -163,14 +172,16 @@ import Testing
         }
     }
 
-    /// Without what is chosen anew for each creation.
+    /// Without what is chosen anew for each creation, and the nulls that kubectl prints.
     private static func comparable(_ value: JSON?) -> JSON? {
         switch value {
         case .object(let fields):
             .object(
                 JSONObject(
                     uniqueKeysWithValues: fields.sorted { $0.key < $1.key }.compactMap { key, value in
-                        let isChosen = key.contains("controller-uid") || key.hasPrefix("clusterIP") || key == "nodePort"
+                        let isChosen =
+                            value.isNull || key.contains("controller-uid") || key.hasPrefix("clusterIP")
+                            || key == "nodePort"
                         return isChosen ? nil : (key, comparable(value) ?? .null)
                     }
                 )
@@ -212,13 +223,9 @@ import Testing
         _ = try await client.create(.pods, namespace: "default", object)
     }
 
-    @Test func scalesExposesAndAsks() async throws {
+    @Test func scalesExposesAsksAndDeletes() async throws {
         try await TestServer.with { server in
             _ = try await kubectl(server, "create deployment web --image=example.org/web:1 --port=80")
-            let scaler = try await kubectl(server, "autoscale deployment web --min=2 --max=5 --cpu-percent=70")
-            #expect(scaler.output == "horizontalpodautoscaler.autoscaling/web autoscaled\n", "\(scaler.errors)")
-            let wanted = try await kubectl(server, "get hpa/web -o jsonpath={.spec.minReplicas}-{.spec.maxReplicas}")
-            #expect(wanted.output == "2-5", "\(wanted.errors)")
             let exposed = try await kubectl(server, "expose deployment web")
             #expect(exposed.output == "service/web exposed\n", "\(exposed.errors)")
             let scaled = try await kubectl(server, "scale deployment web --replicas=0")
@@ -227,17 +234,13 @@ import Testing
             #expect(replicas.output == "0")
             let allowed = try await kubectl(server, "auth can-i create deployments.apps")
             #expect(allowed.output == "yes\n", "\(allowed.errors)")
-            let asked = try await kubectl(server, "auth can-i delete nodes --as=nobody")
-            #expect(
-                asked.output == "no\n" || asked.errors.contains("cannot impersonate"),
-                "\(asked.output)\(asked.errors)"
-            )
-            let token = try await kubectl(server, "create token default --duration=20m")
+            _ = try await kubectl(server, "create serviceaccount robot")
+            let token = try await kubectl(server, "create token robot --duration=20m")
             #expect(token.output.split(separator: ".").count == 3, "\(token.errors)")
-            let deleted = try await kubectl(server, "delete deployment/web service/web hpa/web --wait=false")
+            let deleted = try await kubectl(server, "delete deployment/web service/web --wait=false")
             #expect(deleted.status == 0, "\(deleted.errors)")
-            let gone = try await kubectl(server, "get deployment/web service/web hpa/web --ignore-not-found -o name")
-            #expect(gone.output.isEmpty || gone.output == "deployment.apps/web\n", "\(gone.output)")
+            let gone = try await kubectl(server, "get deployment/web service/web --ignore-not-found -o name")
+            #expect(gone.status == 0 && gone.output.isEmpty, "\(gone.output)\(gone.errors)")
         }
     }
 
@@ -265,7 +268,7 @@ import Testing
 
     /// Runs a command without quoting; `+` stands for a blank within a word.
     private func kubectl(_ server: TestServer, _ command: String) async throws -> CommandResult {
-        let words = command.split(separator: " ").map { $0.replacing("+", with: " ") }
+        let words = command.split(separator: " ").map { String($0).replacing("+", with: " ") }
         return try await CommandResult.run(
             "/usr/bin/env",
             ["kubectl", "--kubeconfig", server.kubeconfig, "--cache-dir", server.kubeconfig + ".cache"] + words

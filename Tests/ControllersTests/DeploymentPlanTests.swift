@@ -101,7 +101,7 @@ struct DeploymentPlanTests {
         let existing = try replicaSet(of: original, replicas: 4)
         var reordered = original
         reordered.json["spec", "template", "spec"] = [
-            "containers": [["image": "a:1", "name": "main"]], "volumes": nil,
+            "containers": [["image": "a:1", "name": "main"]], "volumes": .null,
         ]
         let plan = DeploymentPlan(reordered, replicaSets: [existing], pods: pods(of: existing), now: now)
         #expect(plan.actions.isEmpty)

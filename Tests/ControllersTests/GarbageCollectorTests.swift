@@ -88,7 +88,7 @@ struct GarbageCollectorTests {
             }
             #expect(find(cluster, "owner") != nil)
             #expect(find(cluster, "child") != nil)
-            let release: JSON = ["metadata": ["finalizers": nil]]
+            let release: JSON = ["metadata": ["finalizers": .null]]
             _ = try await cluster.patch(.configMaps, namespace: "default", name: "grandchild", .merge(release))
             try await waitUntil("all are gone") { cluster.all(.configMaps).isEmpty }
         }

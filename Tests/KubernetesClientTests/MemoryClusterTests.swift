@@ -25,7 +25,7 @@ struct MemoryClusterTests {
     @Test
     func mergesAndRemovesByNull() async throws {
         _ = try await cluster.create(.configMaps, namespace: "x", object)
-        let patch: JSON = ["data": ["k": nil, "m": "n"]]
+        let patch: JSON = ["data": ["k": .null, "m": "n"]]
         let patched = try await cluster.patch(.configMaps, namespace: "x", name: "a", .merge(patch))
         #expect(patched["data"] == ["l": "w", "m": "n"])
         let removal = Patch(.json, [["op": "remove", "path": "/data/l"]])
@@ -86,7 +86,7 @@ struct MemoryClusterTests {
         _ = try await cluster.create(.configMaps, namespace: "x", held)
         _ = try await cluster.delete(.configMaps, namespace: "x", name: "a")
         #expect(AnyObjectView(try #require(cluster.find(.configMaps, namespace: "x", name: "a"))).isBeingDeleted)
-        let release: JSON = ["metadata": ["finalizers": nil]]
+        let release: JSON = ["metadata": ["finalizers": .null]]
         _ = try await cluster.patch(.configMaps, namespace: "x", name: "a", .merge(release))
         #expect(cluster.all(.configMaps).isEmpty)
     }

@@ -104,11 +104,11 @@ package final class ReleaseService: Service {
                 clock: clock,
                 deadline: configuration.deadline,
                 schedulingGrace: configuration.schedulingGrace,
-                gatewayPort: configuration.gatewayPort,
-            logger: logger
+                logger: logger
             ),
             observer: observer,
             output: output,
+            gatewayPort: configuration.gatewayPort,
             logger: logger
         )
     }

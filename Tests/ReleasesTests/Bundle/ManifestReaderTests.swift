@@ -35,7 +35,7 @@ struct ManifestReaderTests {
         #expect(
             object["data"]
                 == [
-                    "n": 1, "f": 1.5, "t": true, "on": true, "s": "1", "none": nil, "text": "a b", "octal": "010",
+                    "n": 1, "f": 1.5, "t": true, "on": true, "s": "1", "none": .null, "text": "a b", "octal": "010",
                     "date": "2026-01-02",
                 ]
         )
