@@ -73,7 +73,7 @@ struct BadInputTests {
             #expect(job.failureReason == "image_pull_failure")
             let trace = try await project.trace(job)
             #expect(trace.contains("busybox:0.0.1 could not be pulled"), "\(trace)")
-            #expect(trace.contains("not found"), "\(trace)")
+            #expect(trace.contains("failed to resolve reference"), "\(trace)")
         }
     }
 
@@ -96,7 +96,7 @@ struct BadInputTests {
             application.deploymentLines = "  replicaz: 3"
             let trace = try await project.trace(try await failedJob("deploy", of: project, application.files))
             #expect(trace.contains("replicaz") && trace.contains("app.yaml"), "\(trace)")
-            #expect(try await project.releases().first?.status == "deployed")
+            #expect(try await project.releases().first?.phase == "deployed")
         }
     }
 
@@ -129,7 +129,10 @@ struct BadInputTests {
         send:
           stage: first
           script:
-            - wget -S -O - --header "JOB-TOKEN: $CI_JOB_TOKEN" --post-file evil.tar "$CI_API_V4_URL/jobs/$CI_JOB_ID/artifacts" 2>&1 | tee answer || true
+            - >-
+              wget -S -O - --header "JOB-TOKEN: $CI_JOB_TOKEN" --post-file evil.tar
+              "$CI_API_V4_URL/jobs/$CI_JOB_ID/artifacts" >answer 2>&1 || true
+            - cat answer
             - grep -q " 400 " answer
         link:
           stage: first
@@ -167,8 +170,8 @@ struct BadInputTests {
     @Test(arguments: ["demo/..", "../demo/escape", "demo/a..b", "demo/%2e%2e%2fescape", "demo/-rf", "demo/x.git"])
     func aProjectNameCannotEscape(_ name: String) async throws {
         let platform = try JourneyPlatform.current
-        let result = try await platform.attempt("project", "create", "--", name)
-        #expect(!result.succeeded)
+        let result = try await run("project", "create", "--home", platform.home, "--", name)
+        #expect(result.code == 1)
         #expect(result.errors.contains("can contain only letters, digits"), "\(result.errors)")
     }
 
@@ -192,7 +195,10 @@ struct BadInputTests {
             "10.59.0.0/16"
         )
         #expect(result.code == 1)
-        #expect(result.errors.contains("\(platform.webPort)") && result.errors.contains("in use"), "\(result.errors)")
+        #expect(
+            result.errors.contains("\(platform.webPort)") && result.errors.contains("already listens"),
+            "\(result.errors)"
+        )
         #expect(try await platform.sampan("status").isEmpty == false)
         #expect(!FileManager.default.fileExists(atPath: "\(home)/run/server.pid"))
     }
@@ -252,7 +258,7 @@ struct BadInputTests {
     private func run(_ arguments: [String]) async throws -> (code: Int, errors: String) {
         let result = try await Shell.attempt(
             "sh",
-            ["-c", "\"$@\"; echo; echo $?", "sh", TestPlatform.program] + arguments
+            ["-c", "\"$@\"; code=$?; echo; echo $code", "sh", TestPlatform.program] + arguments
         )
         let code = result.output.split(separator: "\n").last.flatMap { Int($0) }
         return (try #require(code), result.errors)

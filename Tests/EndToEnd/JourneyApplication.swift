@@ -42,7 +42,7 @@ struct JourneyApplication {
           stage: build
           image: busybox:1.36
           script:
-            - sampan build
+            - sampan build --image app
 
         deploy:
           stage: deploy

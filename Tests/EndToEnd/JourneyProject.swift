@@ -148,7 +148,7 @@ struct JourneyProject: Sendable {
 
     struct Release: Decodable {
         let number: Int
-        let status: String
+        let phase: String
         let commit: String
         let message: String?
     }
