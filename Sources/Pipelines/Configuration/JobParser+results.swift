@@ -8,7 +8,7 @@ extension JobParser {
         ]
         guard let entries = reader.mapping(node, path, keys: keys) else { return nil }
         var artifacts = ArtifactsDefinition()
-        artifacts.paths = entries["paths"].flatMap { reader.strings($0.value, path + ["paths"]) } ?? []
+        artifacts.paths = entries["paths"].flatMap { filePatterns($0.value, path + ["paths"]) } ?? []
         artifacts.exclude = entries["exclude"].flatMap { reader.strings($0.value, path + ["exclude"]) } ?? []
         artifacts.includesUntracked =
             entries["untracked"].flatMap { reader.boolean($0.value, path + ["untracked"]) } ?? false
@@ -20,6 +20,15 @@ extension JobParser {
             artifacts.paths += reportPaths(reports.value)
         }
         return artifacts.paths.isEmpty && !artifacts.includesUntracked ? nil : artifacts
+    }
+
+    /// Patterns of files in the project's folder; what is outside of it cannot be kept.
+    private mutating func filePatterns(_ node: YAMLNode, _ path: [String]) -> [String]? {
+        for element in reader.flattened(node.sequence ?? [node]) {
+            guard let text = element.text, text.split(separator: "/").contains("..") else { continue }
+            reader.fail(element.mark, path, "\"\(text)\" leaves the project's folder; expected a path inside of it")
+        }
+        return reader.strings(node, path)
     }
 
     private mutating func expiry(_ node: YAMLNode, _ path: [String]) -> Int? {
@@ -42,7 +51,7 @@ extension JobParser {
         guard let entries = reader.mapping(node, path, keys: keys) else { return nil }
         var cache = CacheDefinition()
         cache.key = entries["key"].flatMap { cacheKey($0.value, path + ["key"]) } ?? "default"
-        cache.paths = entries["paths"].flatMap { reader.strings($0.value, path + ["paths"]) } ?? []
+        cache.paths = entries["paths"].flatMap { filePatterns($0.value, path + ["paths"]) } ?? []
         if let policy = entries["policy"]?.value, policy.text?.contains("$") != true {
             cache.policy = reader.word(policy, path + ["policy"]) ?? .pullPush
         }

@@ -77,7 +77,9 @@ struct RolloutWatch: Sendable {
             passing = "; \(trouble.reason): \(trouble.message)"
         }
         switch readiness {
-        case .failed(let reason): throw ReleaseError("\(workload.description) failed: \(reason)\(passing)")
+        case .failed(let reason):
+            let why = passing.isEmpty ? warning(about: object, in: view) : passing
+            throw ReleaseError("\(workload.description) failed: \(reason)\(why)")
         case .waiting(let what): return (what + passing, false)
         case .ready: return ("ready", true)
         }
@@ -98,15 +100,19 @@ struct RolloutWatch: Sendable {
             if let (pod, trouble) = troubles(of: object, in: view).first {
                 return ReleaseError(await explanation(of: trouble, pod, workload, in: view))
             }
-            let replicaSets = view.all(.replicaSets, namespace)
-            let pods = WorkloadPods.of(object, pods: view.all(.pods, namespace), replicaSets: replicaSets)
-            let warning = pods.lazy.compactMap { view.lastWarning(about: AnyObjectView($0), namespace) }.first
-            let reason = warning.map { ": \($0)" } ?? ""
             return ReleaseError(
-                "\(workload.description) is not ready after \(deadline.components.seconds) s (\(what))\(reason)"
+                "\(workload.description) is not ready after \(deadline.components.seconds) s (\(what))\(warning(about: object, in: view))"
             )
         }
         return ReleaseError("the release is not ready after \(deadline.components.seconds) s")
+    }
+
+    /// The newest warning about a pod of the workload, such as what its readiness probe answered: `; Unhealthy: …`.
+    private func warning(about workload: JSON, in view: ClusterView) -> String {
+        let replicaSets = view.all(.replicaSets, namespace)
+        let pods = WorkloadPods.of(workload, pods: view.all(.pods, namespace), replicaSets: replicaSets)
+        let warning = pods.lazy.compactMap { view.lastWarning(about: AnyObjectView($0), namespace) }.first
+        return warning.map { "; \($0)" } ?? ""
     }
 
     private func explanation(

@@ -1,0 +1,265 @@
+import Foundation
+import TestKit
+import Testing
+
+/// A commit becomes a running, reachable service, and goes back: the real program, stock git, the gateway.
+@Suite(.serialized, .journeyPlatform)
+struct JourneyTests {
+    @Test(.timeLimit(.minutes(4)))
+    func aPushServesAndRollsBack() async throws {
+        try await JourneyProject.with("demo/app") { project in
+            let first = try await project.push(JourneyApplication(version: 1).files)
+            let pipeline = try await project.succeed(first)
+            #expect(pipeline.sha == first)
+            try await project.waitForPage("version 1")
+
+            try await pushSecondVersion(project)
+
+            let releases = try await project.releases()
+            #expect(releases.map(\.number) == [2, 1])
+            #expect(releases.map(\.phase) == ["deployed", "superseded"])
+            #expect(releases.last?.commit == first)
+
+            let back = try await time("rollback to the old version serving") {
+                try await project.platform.sampan("rollback", "demo/app")
+                try await project.waitForPage("version 1")
+            }
+            #expect(back <= .seconds(3))
+
+            try await project.platform.sampan("rollback", "demo/app", "--to", "2")
+            try await project.waitForPage("version 2")
+            #expect(try await project.releases().first?.number == 4)
+
+            let unknown = try await project.platform.attempt("rollback", "demo/app", "--to", "99")
+            #expect(!unknown.succeeded && (unknown.output + unknown.errors).contains("99"))
+            try await project.waitForPage("version 2")
+        }
+    }
+
+    private func pushSecondVersion(_ project: JourneyProject) async throws {
+        try await project.commit(JourneyApplication(version: 2).files)
+        let whole = try await time("push to the new version serving") {
+            try await project.git("push", "-q", "origin", "main")
+            try await project.waitForPage("version 2", within: .seconds(60))
+        }
+        let served = Date()
+        let pipeline = try await project.succeed(try await project.head())
+        let build = try #require(try await project.job("build", of: pipeline).end)
+        let afterBuild = served.timeIntervalSince(build)
+        print("image built to the new version serving: \(afterBuild) s")
+        #expect(whole <= .seconds(30))
+        #expect(afterBuild <= 10)
+    }
+
+    @Test(.timeLimit(.minutes(3)))
+    func aDockerfileAloneServes() async throws {
+        try await JourneyProject.with("demo/plain") { project in
+            let commit = try await project.push(JourneyApplication(version: 7).pageFiles)
+            let pipeline = try await project.succeed(commit)
+            #expect(try await project.jobs(pipeline).map(\.name).sorted() == ["build", "deploy"])
+            try await project.waitForPage("version 7")
+        }
+    }
+
+    @Test(.timeLimit(.minutes(4)))
+    func aPushThatNeverBecomesReadyLeavesTheOldVersionServing() async throws {
+        try await JourneyProject.with("demo/steady") { project in
+            try await project.succeed(try await project.push(JourneyApplication(version: 1).files))
+            try await project.waitForPage("version 1")
+
+            var crashing = JourneyApplication(version: 2)
+            crashing.command = "echo no database at all; exit 3"
+            try await expectRefusal(
+                of: crashing,
+                in: project,
+                naming: ["no database at all", "exit code 3", "release 1 is put back"]
+            )
+
+            var unready = JourneyApplication(version: 3)
+            unready.probePath = "/missing"
+            unready.deploymentLines = "  progressDeadlineSeconds: 6"
+            try await expectRefusal(
+                of: unready,
+                in: project,
+                naming: ["Readiness probe failed", "404", "release 1 is put back"]
+            )
+
+            let releases = try await project.releases()
+            #expect(releases.map(\.phase) == ["failed", "failed", "deployed"])
+            #expect(releases.first?.message?.contains("404") == true)
+        }
+    }
+
+    private func expectRefusal(
+        of application: JourneyApplication,
+        in project: JourneyProject,
+        naming reasons: [String]
+    ) async throws {
+        let commit = try await project.push(application.files)
+        // Asked all the while: not one answer may come from anything but the old version.
+        let pipeline = try await project.pipeline(commit) { state in
+            let page = try await project.page()
+            #expect(page.status == 200 && page.body.contains("version 1"))
+            return state.isFinished
+        }
+        #expect(pipeline.status == "failed")
+        let job = try await project.job("deploy", of: pipeline)
+        #expect(job.status == "failed" && job.failureReason == "script_failure")
+        let trace = try await project.trace(job)
+        for reason in reasons { #expect(trace.contains(reason), "\(trace)") }
+    }
+
+    @Test(.timeLimit(.minutes(3)))
+    func jobsWorkTogether() async throws {
+        try await JourneyProject.with("demo/jobs") { project in
+            let commit = try await project.push([".gitlab-ci.yml": Self.jobs])
+            let waiting = try await project.pipeline(commit) {
+                $0.status == "success" || $0.status == "failed" || $0.status == "manual"
+            }
+            #expect(waiting.status == "success")
+            let jobs = try await project.jobs(waiting)
+            let statuses = Dictionary(uniqueKeysWithValues: jobs.map { ($0.name, $0.status) })
+            #expect(
+                statuses == [
+                    "make": "success", "flaky": "failed", "use": "success", "early": "success", "on-main": "success",
+                    "release-it": "manual",
+                ]
+            )
+            #expect(jobs.first { $0.name == "flaky" }?.allowFailure == true)
+            #expect(try await project.trace(try await project.job("use", of: waiting)).contains("carried: tea-1"))
+            #expect(try await project.trace(try await project.job("early", of: waiting)).contains("nothing carried"))
+
+            try await project.play(try await project.job("release-it", of: waiting))
+            try await waitUntil("the manual job to succeed", within: .seconds(40)) {
+                try await project.job("release-it", of: waiting).status == "success"
+            }
+            let played = try await project.trace(try await project.job("release-it", of: waiting))
+            #expect(played.contains("released tea-1"))
+        }
+    }
+
+    /// `early` needs nothing and so has no artifacts; `flaky` may fail; `on-branch` is for another branch.
+    private static let jobs = """
+        stages: [first, second, third]
+        default:
+          image: busybox:1.36
+        variables:
+          FLAVOUR: tea
+
+        make:
+          stage: first
+          script:
+            - mkdir -p out && echo "$FLAVOUR-1" > out/name
+          artifacts:
+            paths: [out/]
+
+        flaky:
+          stage: first
+          script:
+            - exit 7
+          allow_failure: true
+
+        use:
+          stage: second
+          needs: [make]
+          script:
+            - 'echo "carried: $(cat out/name)"'
+
+        early:
+          stage: third
+          needs: []
+          script:
+            - test ! -e out && echo "nothing carried"
+
+        on-main:
+          stage: second
+          script:
+            - test "$CI_COMMIT_BRANCH" = main
+          rules:
+            - if: $CI_COMMIT_BRANCH == "main"
+
+        on-branch:
+          stage: second
+          script:
+            - exit 1
+          rules:
+            - if: $CI_COMMIT_BRANCH == "release"
+
+        release-it:
+          stage: third
+          when: manual
+          script:
+            - echo "released $(cat out/name)"
+
+        """
+
+    @Test(.timeLimit(.minutes(3)))
+    func pythonGitLabFollowsAJob() async throws {
+        let platform = try JourneyPlatform.current
+        let python = try await PythonGitLab.interpreter()
+        let script = FileManager.default.temporaryDirectory.appending(path: "journey-\(UUID().uuidString).py")
+        try Data(PythonGitLab.journey.utf8).write(to: script)
+        defer { try? FileManager.default.removeItem(at: script) }
+        let token = try await platform.token()
+        let output = try await Shell.run(python, [script.path, platform.web, token])
+        #expect(output.contains("pipeline success"), "\(output)")
+        #expect(output.contains("job hello success"))
+        #expect(output.contains("hello from python-gitlab"))
+    }
+
+    private func time(_ what: String, _ body: () async throws -> Void) async throws -> Duration {
+        let duration = try await ContinuousClock().measure(body)
+        print("\(what): \(duration)")
+        return duration
+    }
+}
+
+/// The client library that GitLab's users script with, from PyPI.
+enum PythonGitLab {
+    /// An interpreter that has the library, installed once for all tests of this machine.
+    static func interpreter() async throws -> String {
+        let folder = "/var/tmp/sampan-python-gitlab"
+        let python = "\(folder)/bin/python"
+        let isInstalled = FileManager.default.isExecutableFile(atPath: python)
+        if isInstalled, try await Shell.attempt(python, ["-c", "import gitlab"]).succeeded { return python }
+        try await Shell.run("python3", ["-m", "venv", folder])
+        try await Shell.run("\(folder)/bin/pip", ["install", "-q", "python-gitlab>=4.13"])
+        return python
+    }
+
+    /// Makes a project and a commit, reads the commit's pipeline, follows the trace of its job.
+    static let journey = """
+        import sys, time, gitlab
+        server = gitlab.Gitlab(sys.argv[1], private_token=sys.argv[2])
+        server.auth()
+        group = server.groups.create({"name": "scripts", "path": "scripts"})
+        project = server.projects.create({"name": "hello", "namespace_id": group.id})
+        commit = project.commits.create({
+            "branch": "main",
+            "commit_message": "Say hello",
+            "actions": [{
+                "action": "create",
+                "file_path": ".gitlab-ci.yml",
+                "content": "hello:\\n  image: busybox:1.36\\n  script:\\n    - echo hello from $WHO\\n    - sleep 1\\n  variables: {WHO: python-gitlab}\\n",
+            }],
+        })
+        deadline = time.time() + 60
+        pipeline = None
+        while time.time() < deadline:
+            pipelines = project.pipelines.list(sha=commit.id, get_all=True)
+            pipeline = pipelines and project.pipelines.get(pipelines[0].id)
+            if pipeline and pipeline.status in ("success", "failed"):
+                break
+            time.sleep(0.2)
+        assert pipeline, "the commit has no pipeline"
+        print("pipeline", pipeline.status)
+        for job in pipeline.jobs.list(get_all=True):
+            full = project.jobs.get(job.id)
+            print("job", full.name, full.status)
+            print(full.trace().decode())
+        assert project.files.get(".gitlab-ci.yml", ref="main").decode().startswith(b"hello:")
+        assert [branch.name for branch in project.branches.list(get_all=True)] == ["main"]
+        assert project.commits.get(commit.id).statuses.list()[0].name == "hello"
+
+        """
+}
