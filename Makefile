@@ -28,7 +28,7 @@ demo: build
 
 test: test-packages lint
 	swift build --build-tests
-	swift test --skip-build --skip EndToEndTests
+	Scripts/test-rooms
 	swift test --skip-build --filter EndToEndTests
 
 lint:

@@ -9,8 +9,10 @@ struct Sampan: AsyncParsableCommand {
         commandName: "sampan",
         abstract: "From git push to surge-proof production, in one program.",
         subcommands: [
-            UpCommand.self, DownCommand.self, StatusCommand.self, DoctorCommand.self, KubeconfigCommand.self, TokenCommand.self, ProjectCommand.self, PipelineCommand.self, DeployCommand.self,
-            ReleasesCommand.self, RollbackCommand.self, LogsCommand.self, VersionCommand.self, ServerCommand.self, GatewayCommand.self,
+            UpCommand.self, DownCommand.self, StatusCommand.self, DoctorCommand.self, KubeconfigCommand.self,
+            TokenCommand.self, ProjectCommand.self, PipelineCommand.self, DeployCommand.self,
+            ReleasesCommand.self, RollbackCommand.self, LogsCommand.self, VersionCommand.self, ServerCommand.self,
+            GatewayCommand.self,
         ]
     )
 

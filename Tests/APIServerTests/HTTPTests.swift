@@ -176,7 +176,7 @@ struct HTTPTests {
             let types = result.output.split(separator: "\n").compactMap {
                 try? JSON(parsing: String($0))["type"]?.string
             }
-            #expect(types == ["ADDED", "ADDED", "ADDED", "ADDED", "BOOKMARK"])
+            #expect(types == Array(repeating: "ADDED", count: 5) + ["BOOKMARK"])
             #expect(result.output.contains("k8s.io/initial-events-end"))
         }
     }

@@ -8,7 +8,7 @@ struct InProcessClientTests {
     @Test func startsWithTheNamespacesAndTheKubernetesService() async throws {
         let client = try await TestAPI().client
         let names = try await client.list(.namespaces).items.map { AnyObjectView($0).name }
-        #expect(names == ["default", "kube-public", "kube-system", "sampan-system"])
+        #expect(names == ["default", "kube-node-lease", "kube-public", "kube-system", "sampan-system"])
         let service = try await client.get(.services, namespace: "default", name: "kubernetes")
         #expect(service["spec", "clusterIP"] == "10.43.0.1")
         let bundle = try await client.get(.configMaps, namespace: "kube-system", name: "kube-root-ca.crt")

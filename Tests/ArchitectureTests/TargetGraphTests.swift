@@ -66,9 +66,12 @@ struct TargetGraphTests {
     }
 
     private func manifest() async throws -> Manifest {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
         // A scratch path of its own: the package's is locked while its tests run.
-        let scratch = FileManager.default.temporaryDirectory.appending(path: "sampan-graph-\(UInt32.random(in: 0 ... .max))")
+        let scratch = FileManager.default.temporaryDirectory.appending(
+            path: "sampan-graph-\(UInt32.random(in: 0 ... .max))"
+        )
         defer { try? FileManager.default.removeItem(at: scratch) }
         let text = try await Shell.run(
             "swift",

@@ -21,7 +21,7 @@ import Testing
     @Test func waitsForWhatIsInFlight() async throws {
         let slow = try RawServer { connection in
             _ = try connection.readHead()
-            usleep(300_000)
+            usleep(1_500_000)
             try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
         }
         let other = try RawServer.echo()

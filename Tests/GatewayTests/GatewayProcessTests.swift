@@ -137,7 +137,7 @@ import Testing
     @Test func drainsOverTheAdminSocket() async throws {
         let server = try RawServer { connection in
             _ = try connection.readHead()
-            usleep(300_000)
+            usleep(1_500_000)
             try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         }
         try await Self.withFolder { folder in

@@ -42,7 +42,9 @@ package enum Shell {
         environment: [String: String] = [:],
         directory: String? = nil
     ) async throws -> Result {
-        let variables = environment.reduce(into: [Environment.Key: String?]()) { $0[Environment.Key(stringLiteral: $1.key)] = $1.value }
+        let variables = environment.reduce(into: [Environment.Key: String?]()) {
+            $0[Environment.Key(stringLiteral: $1.key)] = $1.value
+        }
         let result = try await Subprocess.run(
             program.contains("/") ? .path(.init(program)) : .name(program),
             arguments: Arguments(arguments),

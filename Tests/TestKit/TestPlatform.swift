@@ -51,7 +51,8 @@ package final class TestPlatform: Sendable {
 
     /// The package's folder.
     package static var sources: String {
-        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .path
     }
 
     @discardableResult
@@ -65,8 +66,17 @@ package final class TestPlatform: Sendable {
 
     package func up() async throws {
         try await sampan(
-            "up", "--api-port", "\(apiPort)", "--web-port", "\(webPort)", "--gateway-port", "\(gatewayPort)",
-            "--pod-cidr", "10.\(second).0.0/16", "--service-cidr", "10.\(second + 1).0.0/16"
+            "up",
+            "--api-port",
+            "\(apiPort)",
+            "--web-port",
+            "\(webPort)",
+            "--gateway-port",
+            "\(gatewayPort)",
+            "--pod-cidr",
+            "10.\(second).0.0/16",
+            "--service-cidr",
+            "10.\(second + 1).0.0/16"
         )
     }
 
@@ -132,7 +142,10 @@ package final class TestPlatform: Sendable {
         leftovers += bridges.filter { $0 == "sampan-\(id)" }.map { "interface \($0)" }
         let tables = try await Shell.run("nft", ["list", "tables"])
         leftovers += tables.split(separator: "\n").filter { $0.contains("sampan-\(id)") }.map { "nftables \($0)" }
-        let groups = try await Shell.run("find", ["/sys/fs/cgroup", "-maxdepth", "4", "-type", "d", "-name", "*\(id)*"])
+        let groups = try await Shell.run(
+            "find",
+            ["/sys/fs/cgroup", "-maxdepth", "4", "-type", "d", "-name", "*\(id)*"]
+        )
         leftovers += groups.split(separator: "\n").map { "control group \($0)" }
         guard leftovers.isEmpty else {
             throw WaitTimeout(description: "left behind:\n\(leftovers.joined(separator: "\n"))")

@@ -10,7 +10,9 @@ extension PipelineService {
 
     /// `nil` for jobs that are not known.
     package func origin(ofJob id: Int) async throws -> JobOrigin? {
-        guard let job = try await store.job(id), let pipeline = try await store.pipeline(job.pipelineID) else { return nil }
+        guard let job = try await store.job(id), let pipeline = try await store.pipeline(job.pipelineID) else {
+            return nil
+        }
         return JobOrigin(commit: pipeline.sha, ref: pipeline.ref, pipelineID: pipeline.id, jobName: job.name)
     }
 }

@@ -2,7 +2,10 @@ import ArgumentParser
 import Host
 
 struct DoctorCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "doctor", abstract: "Inspect the machine; every finding says what to do.")
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Inspect the machine; every finding says what to do."
+    )
 
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOption

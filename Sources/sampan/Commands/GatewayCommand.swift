@@ -9,7 +9,10 @@ import UnixSignals
 
 /// The data plane, a process of its own: it serves while the server is down.
 struct GatewayCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "gateway", abstract: "Run the gateway in this process.")
+    static let configuration = CommandConfiguration(
+        commandName: "gateway",
+        abstract: "Run the gateway in this process."
+    )
 
     @OptionGroup var home: HomeOption
 

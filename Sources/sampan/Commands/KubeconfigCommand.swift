@@ -4,7 +4,10 @@ import Host
 import SystemPackage
 
 struct KubeconfigCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "kubeconfig", abstract: "Print the path of the administrator's kubeconfig.")
+    static let configuration = CommandConfiguration(
+        commandName: "kubeconfig",
+        abstract: "Print the path of the administrator's kubeconfig."
+    )
 
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOption

@@ -1,11 +1,11 @@
 import ArgumentParser
 import Foundation
 import Host
-import SystemPackage
 import KubernetesClient
 import KubernetesModel
 import Logging
 import Releases
+import SystemPackage
 
 struct LogsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -23,11 +23,16 @@ struct LogsCommand: AsyncParsableCommand {
     func run() async throws {
         _ = try home.settings()
         let access = try ClusterAccess(kubeconfig: ServerProcess.adminKubeconfig(home.value).string)
-        let client = try HTTPSClusterClient(access, logger: Logger(label: "logs", factory: { _ in SwiftLogNoOpLogHandler() }))
+        let client = try HTTPSClusterClient(
+            access,
+            logger: Logger(label: "logs", factory: { _ in SwiftLogNoOpLogHandler() })
+        )
         let namespace = EnvironmentNamespace.name(project: project, environment: environment)
         let containers = try await containers(client, namespace)
         guard !containers.isEmpty else {
-            throw HostError("nothing runs in \(project), environment \(environment); 'sampan releases' lists its releases")
+            throw HostError(
+                "nothing runs in \(project), environment \(environment); 'sampan releases' lists its releases"
+            )
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for container in containers {
@@ -49,11 +54,18 @@ struct LogsCommand: AsyncParsableCommand {
         return pods.flatMap { pod -> [Container] in
             let name = pod["metadata", "name"]?.string ?? ""
             guard app.map({ name.hasPrefix("\($0)-") }) ?? true else { return [] }
-            return (pod["spec", "containers"]?.array ?? []).compactMap { $0["name"]?.string }.map { Container(pod: name, name: $0) }
+            return (pod["spec", "containers"]?.array ?? []).compactMap { $0["name"]?.string }.map {
+                Container(pod: name, name: $0)
+            }
         }
     }
 
-    private func copy(_ client: HTTPSClusterClient, _ namespace: String, _ container: Container, isNamed: Bool) async throws {
+    private func copy(
+        _ client: HTTPSClusterClient,
+        _ namespace: String,
+        _ container: Container,
+        isNamed: Bool
+    ) async throws {
         let options = LogOptions(container: container.name, follow: follow, tailLines: tail)
         var rest: [UInt8] = []
         for try await part in try await client.logs(namespace: namespace, pod: container.pod, options: options) {

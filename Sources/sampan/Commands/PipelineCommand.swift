@@ -3,7 +3,11 @@ import Foundation
 import Host
 
 struct PipelineCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "pipeline", abstract: "Pipelines.", subcommands: [Follow.self])
+    static let configuration = CommandConfiguration(
+        commandName: "pipeline",
+        abstract: "Pipelines.",
+        subcommands: [Follow.self]
+    )
 
     /// Prints the logs of a commit's pipeline as they are written; fails when the pipeline fails.
     struct Follow: AsyncParsableCommand {
@@ -35,7 +39,9 @@ struct PipelineCommand: AsyncParsableCommand {
                 if let newest = found.max(by: { $0.id < $1.id }) { return newest }
                 try await Task.sleep(for: .milliseconds(100))
             }
-            throw HostError("\(project) has no pipeline\(commit.map { " for commit \($0)" } ?? ""); does it have a .gitlab-ci.yml?")
+            throw HostError(
+                "\(project) has no pipeline\(commit.map { " for commit \($0)" } ?? ""); does it have a .gitlab-ci.yml?"
+            )
         }
     }
 }

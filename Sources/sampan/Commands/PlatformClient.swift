@@ -35,7 +35,8 @@ struct PlatformClient: Sendable {
 
     /// A path with slashes as one segment, such as the id of a project.
     func escape(_ segment: String) -> String {
-        segment.addingPercentEncoding(withAllowedCharacters: .alphanumerics.union(CharacterSet(charactersIn: "-._~"))) ?? segment
+        segment.addingPercentEncoding(withAllowedCharacters: .alphanumerics.union(CharacterSet(charactersIn: "-._~")))
+            ?? segment
     }
 
     /// The object at `path`, or `nil` when there is none.
@@ -74,7 +75,9 @@ struct PlatformClient: Sendable {
             for line in lines.append(part) { print(line) }
         }
         guard let code = lines.finish() else {
-            throw Failure(description: "the connection to the platform was lost; 'sampan releases' shows what became of it")
+            throw Failure(
+                description: "the connection to the platform was lost; 'sampan releases' shows what became of it"
+            )
         }
         return code
     }
@@ -88,7 +91,10 @@ struct PlatformClient: Sendable {
         return request
     }
 
-    private func execute(_ request: HTTPClientRequest, timeout: TimeAmount = .seconds(60)) async throws -> HTTPClientResponse {
+    private func execute(
+        _ request: HTTPClientRequest,
+        timeout: TimeAmount = .seconds(60)
+    ) async throws -> HTTPClientResponse {
         do {
             return try await HTTPClient.shared.execute(request, timeout: timeout)
         } catch let error as HTTPClientError {

@@ -3,7 +3,11 @@ import Foundation
 import Host
 
 struct ProjectCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "project", abstract: "Projects.", subcommands: [Create.self])
+    static let configuration = CommandConfiguration(
+        commandName: "project",
+        abstract: "Projects.",
+        subcommands: [Create.self]
+    )
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -25,17 +29,24 @@ struct ProjectCommand: AsyncParsableCommand {
         }
 
         private func create(_ names: [String], _ client: PlatformClient) async throws -> CreatedProject {
-            if let existing: CreatedProject = try await client.find("projects/\(client.escape(path))") { return existing }
+            if let existing: CreatedProject = try await client.find("projects/\(client.escape(path))") {
+                return existing
+            }
             var parent: Int?
             for depth in 1..<names.count {
                 parent = try await group(Array(names.prefix(depth)), parent: parent, client)
             }
-            return try await client.post("projects", ["name": names.last, "path": names.last, "namespace_id": parent.map(String.init)])
+            return try await client.post(
+                "projects",
+                ["name": names.last, "path": names.last, "namespace_id": parent.map(String.init)]
+            )
         }
 
         private func group(_ names: [String], parent: Int?, _ client: PlatformClient) async throws -> Int {
             let path = names.joined(separator: "/")
-            if let existing: CreatedGroup = try await client.find("groups/\(client.escape(path))") { return existing.id }
+            if let existing: CreatedGroup = try await client.find("groups/\(client.escape(path))") {
+                return existing.id
+            }
             let fields = ["name": names.last, "path": names.last, "parent_id": parent.map(String.init)]
             let created: CreatedGroup = try await client.post("groups", fields)
             return created.id

@@ -1,7 +1,10 @@
 import ArgumentParser
 
 struct ReleasesCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "releases", abstract: "List the releases of an environment, newest first.")
+    static let configuration = CommandConfiguration(
+        commandName: "releases",
+        abstract: "List the releases of an environment, newest first."
+    )
 
     @Argument(help: "GROUP/NAME of the project.") var project: String
     @Option(help: "The environment, such as daily or production.") var environment = "daily"
@@ -13,7 +16,10 @@ struct ReleasesCommand: AsyncParsableCommand {
         let path = "projects/\(client.escape(project))/environments/\(client.escape(environment))/releases"
         let releases: [ReleaseSummary] = try await client.get(path)
         let rows = releases.map { release in
-            [String(release.number), release.phase, String(release.commit?.prefix(8) ?? ""), release.createdAt, release.message ?? ""]
+            [
+                String(release.number), release.phase, String(release.commit?.prefix(8) ?? ""), release.createdAt,
+                release.message ?? "",
+            ]
         }
         try output.print(releases, text: tableText(["RELEASE", "STATUS", "COMMIT", "CREATED", "MESSAGE"], rows))
     }

@@ -3,7 +3,11 @@ import Host
 
 /// What `sampan up` starts in the background.
 struct ServerCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "server", abstract: "Run the server in this process.", shouldDisplay: false)
+    static let configuration = CommandConfiguration(
+        commandName: "server",
+        abstract: "Run the server in this process.",
+        shouldDisplay: false
+    )
 
     @OptionGroup var home: HomeOption
 

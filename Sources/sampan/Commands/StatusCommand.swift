@@ -2,7 +2,10 @@ import ArgumentParser
 import Host
 
 struct StatusCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "status", abstract: "Print which parts of the platform are ready.")
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Print which parts of the platform are ready."
+    )
 
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOption

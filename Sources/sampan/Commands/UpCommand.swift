@@ -25,7 +25,9 @@ struct UpCommand: AsyncParsableCommand {
         let settings = try wantedSettings(saved ?? Settings())
         if DetachedProcess.find(pidFile: home.pidFile("server")) != nil {
             guard settings == saved else {
-                throw HostError("the platform is running with other settings; stop it with 'sampan down', then start it again")
+                throw HostError(
+                    "the platform is running with other settings; stop it with 'sampan down', then start it again"
+                )
             }
         } else {
             try inspectMachine(home, settings)
@@ -112,7 +114,9 @@ private struct Progress {
     private var last = ""
 
     mutating func show(_ status: PlatformStatus) {
-        let waiting = status.components.filter { !$0.ready }.map { "\($0.name) (\($0.message))" }.joined(separator: ", ")
+        let waiting = status.components.filter { !$0.ready }.map { "\($0.name) (\($0.message))" }.joined(
+            separator: ", "
+        )
         guard waiting != last, !waiting.isEmpty else { return }
         last = waiting
         FileHandle.standardError.write(Data("waiting for \(waiting)\n".utf8))

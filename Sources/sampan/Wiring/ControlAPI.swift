@@ -1,6 +1,6 @@
 import Foundation
-import Host
 import HTTPTypes
+import Host
 import Hummingbird
 import Logging
 import NIOCore

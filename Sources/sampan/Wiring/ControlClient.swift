@@ -22,7 +22,11 @@ struct ControlClient: Sendable {
     }
 
     func createToken(user: String, scopes: [String], name: String) async throws -> String {
-        let answer: CreatedToken = try await request(.POST, "tokens", TokenRequest(user: user, scopes: scopes, name: name))
+        let answer: CreatedToken = try await request(
+            .POST,
+            "tokens",
+            TokenRequest(user: user, scopes: scopes, name: name)
+        )
         return answer.token
     }
 
@@ -71,7 +75,9 @@ struct ControlClient: Sendable {
         do {
             return try await HTTPClient.shared.execute(request, timeout: .seconds(30))
         } catch {
-            throw HostError("the platform in \(home.path) does not answer; start it with 'sampan up --home \(home.path)'")
+            throw HostError(
+                "the platform in \(home.path) does not answer; start it with 'sampan up --home \(home.path)'"
+            )
         }
     }
 }

@@ -29,7 +29,11 @@ struct Engine: Sendable {
         _ = try containerd.adoptOrStart()
 
         let node = NodeConnectionAdapter()
-        apiServer = try APIServer(configuration: Self.apiConfiguration(home, settings, network), nodeConnection: node, logger: logger)
+        apiServer = try APIServer(
+            configuration: Self.apiConfiguration(home, settings, network),
+            nodeConnection: node,
+            logger: logger
+        )
         try await apiServer.prepare()
         client = apiServer.client
         informers = Informers(client, logger: logger)
@@ -86,7 +90,11 @@ struct Engine: Sendable {
         )
     }
 
-    static func containerdProcess(_ home: Home, _ runtime: ContainerdConfiguration, _ logger: Logger) -> SupervisedProcess {
+    static func containerdProcess(
+        _ home: Home,
+        _ runtime: ContainerdConfiguration,
+        _ logger: Logger
+    ) -> SupervisedProcess {
         SupervisedProcess(
             name: "containerd",
             command: DetachedProcess.Command(
@@ -131,7 +139,11 @@ struct Engine: Sendable {
         )
     }
 
-    private static func nameServer(_ network: NetworkConfiguration, _ informers: Informers, _ logger: Logger) -> NameServer {
+    private static func nameServer(
+        _ network: NetworkConfiguration,
+        _ informers: Informers,
+        _ logger: Logger
+    ) -> NameServer {
         let own = [network.gatewayAddress.description, network.dnsServiceAddress.description]
         return NameServer(
             configuration: network,

@@ -24,7 +24,8 @@ struct GatewaySupervision: Sendable {
     }
 
     private static func command(_ home: Home) -> DetachedProcess.Command {
-        let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        let program =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
         return DetachedProcess.Command(
             program: FilePath(program),
             arguments: ["gateway", "--home", home.path.string],
@@ -60,7 +61,8 @@ private struct PlatformObjects: Service {
             (
                 .gatewayClasses, nil,
                 [
-                    "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": ["name": "sampan"],
+                    "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
+                    "metadata": ["name": "sampan"],
                     "spec": ["controllerName": "sampan.dev/gateway"],
                 ]
             ),
@@ -94,7 +96,11 @@ private struct GatewayReadiness: Service {
         try? await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 let ready = await isReady()
-                board.set("gateway", ready: ready, ready ? "port \(port)" : "not serving; see \(home.logFile("gateway"))")
+                board.set(
+                    "gateway",
+                    ready: ready,
+                    ready ? "port \(port)" : "not serving; see \(home.logFile("gateway"))"
+                )
                 try await Task.sleep(for: ready ? .seconds(2) : .milliseconds(50))
             }
         }

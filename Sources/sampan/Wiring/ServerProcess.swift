@@ -41,12 +41,16 @@ struct ServerProcess: Sendable {
     static func check(_ settings: Settings) throws {
         for (option, text) in [("--pod-cidr", settings.podCIDR), ("--service-cidr", settings.serviceCIDR)] {
             guard IPv4Network(text) != nil else {
-                throw HostError("\(option) \(text) is no network; write it like 10.42.0.0/16, with zeros behind the prefix")
+                throw HostError(
+                    "\(option) \(text) is no network; write it like 10.42.0.0/16, with zeros behind the prefix"
+                )
             }
         }
         let ports = [settings.apiPort, settings.webPort, settings.gatewayPort]
         guard Set(ports).count == ports.count else {
-            throw HostError("--api-port, --web-port and --gateway-port must differ, not be \(ports.map(String.init).joined(separator: ", "))")
+            throw HostError(
+                "--api-port, --web-port and --gateway-port must differ, not be \(ports.map(String.init).joined(separator: ", "))"
+            )
         }
     }
 
