@@ -139,6 +139,7 @@ package struct Preflight: Sendable {
         ]
         return wanted.map { name, port, option in
             guard PortProbe.isTaken(port) else { return .ok("port \(port)", "free for \(name)") }
+            if port == portOfOwnGateway { return .ok("port \(port)", "served by the gateway of this home") }
             return Finding(
                 check: "port \(port)",
                 severity: .error,
@@ -146,6 +147,12 @@ package struct Preflight: Sendable {
                 remedy: "stop that program ('ss -ltnp sport = :\(port)' names it) or choose another port with \(option)"
             )
         }
+    }
+
+    /// The gateway outlives a server that crashed; the next server takes it over with its port.
+    private var portOfOwnGateway: Int? {
+        guard DetachedProcess.find(pidFile: home.pidFile("gateway")) != nil else { return nil }
+        return (try? Settings.load(from: home))?.gatewayPort
     }
 }
 

@@ -124,11 +124,10 @@ final class ContainerdFixture: Sendable {
     }
 
     func mounts() -> [String] {
-        let table = (try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)) ?? ""
-        return table.split(separator: "\n").map { String($0.split(separator: " ")[1]) }.filter { $0.hasPrefix(home) }
+        MountTable.mounts(below: home)
     }
 
     private func unmountAll() {
-        for mount in mounts().reversed() { umount2(mount, Int32(MNT_DETACH)) }
+        for mount in mounts() { umount2(mount, Int32(MNT_DETACH)) }
     }
 }

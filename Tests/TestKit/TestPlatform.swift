@@ -136,7 +136,7 @@ package final class TestPlatform: Sendable {
         var leftovers: [String] = []
         let processes = try await Shell.attempt("pgrep", ["-af", home]).output
         leftovers += processes.split(separator: "\n").filter { !$0.contains("pgrep") }.map { "process \($0)" }
-        let mounts = try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)
+        let mounts = try await Shell.run("cat", ["/proc/self/mounts"])
         leftovers += mounts.split(separator: "\n").filter { $0.contains(home) }.map { "mount \($0)" }
         let bridges = try FileManager.default.contentsOfDirectory(atPath: "/sys/class/net")
         leftovers += bridges.filter { $0 == "sampan-\(id)" }.map { "interface \($0)" }

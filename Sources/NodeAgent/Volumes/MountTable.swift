@@ -16,8 +16,7 @@ enum MountTable {
 
     /// The mount points at or below `path`, deepest first.
     static func mounts(below path: String) -> [String] {
-        let table = (try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)) ?? ""
-        let points = table.split(separator: "\n").compactMap { line -> String? in
+        let points = lines().compactMap { line -> String? in
             let fields = line.split(separator: " ")
             return fields.count > 4 ? unescaped(fields[4]) : nil
         }
@@ -26,6 +25,20 @@ enum MountTable {
 
     static func unmountAll(below path: String) {
         for point in mounts(below: path) { umount2(point, Int32(MNT_DETACH)) }
+    }
+
+    /// Read to the end by hand: Foundation takes the first short read of a file without a size for its end, which here is one page.
+    private static func lines() -> [String] {
+        guard let file = fopen("/proc/self/mountinfo", "re") else { return [] }
+        var line: UnsafeMutablePointer<CChar>?
+        var capacity = 0
+        defer {
+            free(line)
+            fclose(file)
+        }
+        var lines: [String] = []
+        while getline(&line, &capacity, file) > 0, let line { lines.append(String(cString: line)) }
+        return lines
     }
 
     /// Spaces and the like are written as three octal digits.
