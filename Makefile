@@ -29,7 +29,7 @@ demo: build
 test: test-packages lint
 	swift build --build-tests
 	Scripts/test-rooms
-	swift test --skip-build --filter EndToEndTests
+	swift test --skip-build --no-parallel --filter EndToEndTests
 
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests

@@ -81,7 +81,7 @@ import Testing
 
     private func resolveAndReachServices(_ platform: TestPlatform) async throws {
         let pod = try await runningPod(platform)
-        let page = try await platform.kubectl("-n", "team", "exec", pod, "--", "wget", "-qO-", "-T", "5", "http://web.team/")
+        let page = try await platform.kubectl("-n", "team", "exec", pod, "--", "wget", "-qO-", "http://web.team/")
         #expect(page.contains("version 1"))
         let names = try await platform.kubectl(
             "-n", "team", "exec", pod, "--", "nslookup", "web.team.svc.cluster.local"
