@@ -29,7 +29,9 @@ import Testing
         #expect(try await platform.kubectl("-n", "team", "get", "deployment", "web").contains("2/2"))
         let described = try await platform.kubectl("-n", "team", "describe", "deployment", "web")
         #expect(described.contains("NewReplicaSetAvailable"))
-        #expect(try await platform.kubectl("-n", "team", "get", "deployment", "web", "-o", "yaml").contains("busybox:1.36"))
+        #expect(
+            try await platform.kubectl("-n", "team", "get", "deployment", "web", "-o", "yaml").contains("busybox:1.36")
+        )
         #expect(try await platform.kubectl("apply", "-f", "-", input: Manifests.web(replicas: 2)).contains("unchanged"))
         #expect(try await platform.kubectl("explain", "deployment.spec.strategy").contains("rollingUpdate"))
         #expect(try await platform.kubectl("api-resources").contains("httproutes"))
@@ -37,19 +39,38 @@ import Testing
 
     private func rollOutAndBack(_ platform: TestPlatform) async throws {
         try await platform.kubectl("-n", "team", "scale", "deployment/web", "--replicas=3")
-        try await platform.kubectl("-n", "team", "wait", "deployment/web", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=60s")
+        try await platform.kubectl(
+            "-n",
+            "team",
+            "wait",
+            "deployment/web",
+            "--for=jsonpath={.status.readyReplicas}=3",
+            "--timeout=60s"
+        )
         try await platform.kubectl("-n", "team", "set", "env", "deployment/web", "GREETING=changed")
         try await platform.kubectl("-n", "team", "rollout", "status", "deployment/web", "--timeout=60s")
         let history = try await platform.kubectl("-n", "team", "rollout", "history", "deployment/web")
         #expect(history.contains("1") && history.contains("2"))
         try await platform.kubectl("-n", "team", "rollout", "undo", "deployment/web")
         try await platform.kubectl("-n", "team", "rollout", "status", "deployment/web", "--timeout=60s")
-        let template = try await platform.kubectl("-n", "team", "get", "deployment", "web", "-o", "jsonpath={.spec.template}")
+        let template = try await platform.kubectl(
+            "-n",
+            "team",
+            "get",
+            "deployment",
+            "web",
+            "-o",
+            "jsonpath={.spec.template}"
+        )
         #expect(!template.contains("changed"))
         try await platform.kubectl("-n", "team", "rollout", "restart", "deployment/web")
         try await platform.kubectl("-n", "team", "rollout", "status", "deployment/web", "--timeout=60s")
         try await platform.kubectl("-n", "team", "label", "deployment/web", "tier=front")
-        #expect(try await platform.kubectl("-n", "team", "get", "deployments", "-l", "tier=front", "-o", "name").contains("web"))
+        #expect(
+            try await platform.kubectl("-n", "team", "get", "deployments", "-l", "tier=front", "-o", "name").contains(
+                "web"
+            )
+        )
     }
 
     private func streamIntoContainers(_ platform: TestPlatform) async throws {
@@ -84,14 +105,34 @@ import Testing
         let page = try await platform.kubectl("-n", "team", "exec", pod, "--", "wget", "-qO-", "http://web.team/")
         #expect(page.contains("version 1"))
         let names = try await platform.kubectl(
-            "-n", "team", "exec", pod, "--", "nslookup", "web.team.svc.cluster.local"
+            "-n",
+            "team",
+            "exec",
+            pod,
+            "--",
+            "nslookup",
+            "web.team.svc.cluster.local"
         )
-        let address = try await platform.kubectl("-n", "team", "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+        let address = try await platform.kubectl(
+            "-n",
+            "team",
+            "get",
+            "service",
+            "web",
+            "-o",
+            "jsonpath={.spec.clusterIP}"
+        )
         #expect(names.contains(address))
         let fromHost = try await Shell.run("curl", ["-s", "-m", "5", "http://\(address)/"])
         #expect(fromHost.contains("version 1"))
         let denied = try await platform.kubectl(
-            "-n", "team", "exec", pod, "--", "sh", "-c",
+            "-n",
+            "team",
+            "exec",
+            pod,
+            "--",
+            "sh",
+            "-c",
             "wget -qO- --no-check-certificate --header \"Authorization: Bearer $(cat /var/run/secrets/kubernetes.io/serviceaccount/token)\""
                 + " https://kubernetes.default/api/v1/namespaces/team/pods 2>&1 || true"
         )
@@ -109,12 +150,18 @@ import Testing
         try await platform.kubectl("apply", "--server-side", "-f", "-", input: map)
         let other = map.replacingOccurrences(of: "calm", with: "wild")
         let conflict = try await platform.attemptKubectl(
-            "apply", "--server-side", "--field-manager=other", "-f", "-",
+            "apply",
+            "--server-side",
+            "--field-manager=other",
+            "-f",
+            "-",
             input: other
         )
         #expect(!conflict.succeeded && conflict.errors.contains("conflict"))
         let unknown = try await platform.attemptKubectl(
-            "apply", "-f", "-",
+            "apply",
+            "-f",
+            "-",
             input: Manifests.web(replicas: 1).replacingOccurrences(of: "replicas:", with: "replcas:")
         )
         #expect(!unknown.succeeded && unknown.errors.contains("unknown field \"spec.replcas\""))
@@ -122,8 +169,17 @@ import Testing
 
     private func runningPod(_ platform: TestPlatform) async throws -> String {
         let names = try await platform.kubectl(
-            "-n", "team", "get", "pods", "-l", "app=web", "--field-selector", "status.phase=Running",
-            "--sort-by=.metadata.creationTimestamp", "-o", "name"
+            "-n",
+            "team",
+            "get",
+            "pods",
+            "-l",
+            "app=web",
+            "--field-selector",
+            "status.phase=Running",
+            "--sort-by=.metadata.creationTimestamp",
+            "-o",
+            "name"
         )
         return try #require(names.split(separator: "\n").last.map(String.init))
     }

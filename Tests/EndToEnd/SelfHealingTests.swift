@@ -26,7 +26,12 @@ import Testing
         try await Shell.run("pkill", ["-9", "-f", "httpd -f -p 8080 -h /site"])
         try await waitUntil("the container runs again", within: .seconds(60)) {
             let state = try await platform.kubectl(
-                "-n", "team", "get", pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}"
+                "-n",
+                "team",
+                "get",
+                pod,
+                "-o",
+                "jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}"
             )
             return state == "1 true"
         }
@@ -34,7 +39,9 @@ import Testing
 
     private func restartFailingLiveness(_ platform: TestPlatform) async throws {
         try await platform.kubectl(
-            "apply", "-f", "-",
+            "apply",
+            "-f",
+            "-",
             input: pod(
                 "sick",
                 "command: [sh, -c, 'touch /tmp/well; sleep 600']",
@@ -44,15 +51,29 @@ import Testing
         try await platform.kubectl("-n", "team", "wait", "pod/sick", "--for=condition=Ready", "--timeout=30s")
         try await platform.kubectl("-n", "team", "exec", "sick", "--", "rm", "/tmp/well")
         try await waitUntil("liveness restarts it", within: .seconds(60)) {
-            try await platform.kubectl("-n", "team", "get", "pod", "sick", "-o", "jsonpath={.status.containerStatuses[0].restartCount}") == "1"
+            try await platform.kubectl(
+                "-n",
+                "team",
+                "get",
+                "pod",
+                "sick",
+                "-o",
+                "jsonpath={.status.containerStatuses[0].restartCount}"
+            ) == "1"
         }
         #expect(try await platform.kubectl("-n", "team", "describe", "pod", "sick").contains("Liveness probe failed"))
     }
 
     private func explainCrashLoop(_ platform: TestPlatform) async throws {
         try await platform.kubectl(
-            "apply", "-f", "-",
-            input: pod("broken", "command: [sh, -c, 'echo no database; exit 3']", "terminationMessagePolicy: FallbackToLogsOnError")
+            "apply",
+            "-f",
+            "-",
+            input: pod(
+                "broken",
+                "command: [sh, -c, 'echo no database; exit 3']",
+                "terminationMessagePolicy: FallbackToLogsOnError"
+            )
         )
         try await waitUntil("the crash loop backs off", within: .seconds(60)) {
             try await platform.kubectl("-n", "team", "get", "pod", "broken").contains("CrashLoopBackOff")
@@ -65,7 +86,16 @@ import Testing
 
     private func keepContainersOverCrashes(_ platform: TestPlatform) async throws {
         func identity() async throws -> String {
-            try await platform.kubectl("-n", "team", "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}")
+            try await platform.kubectl(
+                "-n",
+                "team",
+                "get",
+                "pods",
+                "-l",
+                "app=web",
+                "-o",
+                "jsonpath={.items[*].status.containerStatuses[*].containerID}"
+            )
         }
         let before = try await identity()
         for program in ["server", "containerd"] {
@@ -77,7 +107,14 @@ import Testing
             #expect(try await identity() == before, "the container went on running while the \(program) was down")
         }
         try await platform.kubectl("-n", "team", "scale", "deployment/web", "--replicas=2")
-        try await platform.kubectl("-n", "team", "wait", "deployment/web", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=60s")
+        try await platform.kubectl(
+            "-n",
+            "team",
+            "wait",
+            "deployment/web",
+            "--for=jsonpath={.status.readyReplicas}=2",
+            "--timeout=60s"
+        )
     }
 
     private func pod(_ name: String, _ fields: String...) -> String {

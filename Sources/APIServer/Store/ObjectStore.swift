@@ -109,8 +109,12 @@ final class ObjectStore: Sendable {
             if watcher.marksInitialEvents { _ = watcher.deliver(.initialEventsEnd(state.revision)) }
             return id
         }
+        // Not here: a task that is cancelled calls this under its own lock, for which the writer may wait while it tells watchers.
         return { [weak self] in
-            self?.state.withLock { $0.removeWatcher(id, collection: watcher.filter.collection) }
+            self?.writer.submit { [weak self] state in
+                guard case .active = state else { return }
+                self?.state.withLock { $0.removeWatcher(id, collection: watcher.filter.collection) }
+            }
         }
     }
 
