@@ -115,7 +115,7 @@ struct BadInputTests {
             try await project.git("push", "-q", "origin", "main")
             let pipeline = try await project.pipeline(try await project.head(), within: .seconds(60))
             let send = try await project.job("send", of: pipeline)
-            #expect(send.status == "success", "\(try await project.trace(send))")
+            #expect(send.status == "success")
             let link = try await project.job("link", of: pipeline)
             #expect(link.status == "failed" && link.failureReason == "data_integrity_failure")
             let trace = try await project.trace(link)

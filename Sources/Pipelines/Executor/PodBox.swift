@@ -12,7 +12,7 @@ final class PodBox: Sendable {
 
     private struct Storage {
         var state = State.unknown
-        var listeners: [Int: AsyncStream<State>.Continuation] = [:]
+        var listeners: [Int: AsyncStream<Void>.Continuation] = [:]
         var nextID = 0
     }
 
@@ -27,10 +27,12 @@ final class PodBox: Sendable {
     }
 
     func set(_ state: State) {
-        storage.withLock { storage in
+        let listeners = storage.withLock { storage in
             storage.state = state
-            for listener in storage.listeners.values { listener.yield(state) }
+            return Array(storage.listeners.values)
         }
+        // Outside of the lock: a listener that is cancelled takes it while it holds what waking it up needs.
+        for listener in listeners { listener.yield() }
     }
 
     func receive(_ event: WatchEvent, name: String) {
@@ -46,8 +48,8 @@ final class PodBox: Sendable {
 
     /// The first status, from now on, that `condition` holds for; `nil` when the pod goes away or the task is cancelled.
     func first(where condition: @Sendable (JobPodStatus) -> Bool) async -> JobPodStatus? {
-        for await state in states() {
-            switch state {
+        for await _ in changes() {
+            switch storage.withLock(\.state) {
             case .unknown: continue
             case .gone: return nil
             case .pod(let pod):
@@ -58,18 +60,18 @@ final class PodBox: Sendable {
         return nil
     }
 
-    /// The state now and after each change; of changes that come faster than they are read, the newest.
-    private func states() -> AsyncStream<State> {
-        let (stream, continuation) = AsyncStream.makeStream(of: State.self, bufferingPolicy: .bufferingNewest(1))
+    /// Wakes up at once and after each change; changes that come faster than they are read are one.
+    private func changes() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let id = storage.withLock { storage in
             storage.nextID += 1
             storage.listeners[storage.nextID] = continuation
-            continuation.yield(storage.state)
             return storage.nextID
         }
         continuation.onTermination = { [weak self] _ in
             _ = self?.storage.withLock { $0.listeners.removeValue(forKey: id) }
         }
+        continuation.yield()
         return stream
     }
 }
