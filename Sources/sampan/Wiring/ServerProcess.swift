@@ -27,7 +27,7 @@ struct ServerProcess: Sendable {
         let services: [any Service] = [control] + engine.services + gateway.services + forge.services
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: services.map { .init(service: $0) },
+                services: services.map { .init(service: CancellableService(service: $0)) },
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: logger
             )
@@ -68,5 +68,16 @@ struct ServerProcess: Sendable {
             try FileManager.default.createDirectory(atPath: folder.string, withIntermediateDirectories: true)
         }
         _ = chmod(home.path.string, 0o700)
+    }
+}
+
+/// A part that is told to stop may end by throwing that it was cancelled; that is no failure and must not cut the others short.
+private struct CancellableService: Service {
+    let service: any Service
+
+    func run() async throws {
+        do {
+            try await service.run()
+        } catch is CancellationError where Task.isShuttingDownGracefully {}
     }
 }
