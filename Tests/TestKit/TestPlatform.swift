@@ -18,6 +18,8 @@ package final class TestPlatform: Sendable {
     /// Runs `body` on a platform that is up, takes it down and expects no leftovers.
     package static func with(_ body: (TestPlatform) async throws -> Void) async throws {
         let platform = TestPlatform()
+        // A run that was ended in the middle may have left a home of this name.
+        try? FileManager.default.removeItem(atPath: platform.home)
         do {
             try await platform.up()
             try await body(platform)
