@@ -56,7 +56,10 @@ struct JourneyTests {
         try await JourneyProject.with("demo/plain") { project in
             let commit = try await project.push(JourneyApplication(version: 7).pageFiles)
             let pipeline = try await project.succeed(commit)
-            #expect(try await project.jobs(pipeline).map(\.name).sorted() == ["build", "deploy"])
+            let jobs = try await project.jobs(pipeline)
+            #expect(jobs.map(\.name).sorted() == ["build", "deploy"])
+            // The platform brings the image of these jobs along: nothing is pulled from elsewhere.
+            for job in jobs { #expect(try await project.trace(job).contains("/sampan/helper@sha256:")) }
             try await project.waitForPage("version 7")
         }
     }

@@ -26,6 +26,7 @@ struct PipelineCompilerTests {
             url: "http://h:1",
             jobAPIURL: "http://10.0.0.1:1/api/v4",
             registry: "h:1",
+            toolsImage: "h:1/tools",
             version: "1"
         )
         let predefined = PredefinedVariables(server: server, project: project, user: nil)

@@ -58,6 +58,8 @@ struct PipelineServiceTests {
             try await shop.running { try await shop.wait(for: pipeline, .success) }
             let deploy = try #require(shop.executor.assignments.last)
             #expect(deploy.variables.contains { $0.key == "CI_ENVIRONMENT_NAME" && $0.value == "daily" })
+            // Nothing from another registry: the pipeline of a newcomer without internet must run.
+            #expect(shop.executor.assignments.allSatisfy { $0.image.name.hasSuffix("/tools") })
             let deployments = try await shop.service.store.deployments(ofProject: shop.project.id)
             #expect(deployments.map(\.status) == [.success])
             #expect(try await shop.service.store.environments(ofProject: shop.project.id).map(\.name) == ["daily"])

@@ -39,6 +39,7 @@ struct Workshop {
             url: "http://127.0.0.1:\(apiPort)",
             jobAPIURL: "http://127.0.0.1:\(apiPort)/api/v4",
             registry: "127.0.0.1:\(apiPort)",
+            toolsImage: "127.0.0.1:\(apiPort)/tools",
             version: "1"
         )
         let service = try await PipelineService.open(

@@ -8,6 +8,9 @@ package enum DefaultPipeline {
     static let text = """
         stages: [build, deploy]
 
+        default:
+          image: $SAMPAN_TOOLS_IMAGE
+
         build:
           stage: build
           script:

@@ -8,12 +8,15 @@ package struct PredefinedVariables: Sendable {
         package var jobAPIURL: String
         /// `host:port` of the registry.
         package var registry: String
+        /// An image with `sampan` and a shell that the platform brings along, so that it is there without any other registry.
+        package var toolsImage: String
         package var version: String
 
-        package init(url: String, jobAPIURL: String, registry: String, version: String) {
+        package init(url: String, jobAPIURL: String, registry: String, toolsImage: String, version: String) {
             self.url = url
             self.jobAPIURL = jobAPIURL
             self.registry = registry
+            self.toolsImage = toolsImage
             self.version = version
         }
     }
@@ -116,6 +119,7 @@ package struct PredefinedVariables: Sendable {
             ("CI_SERVER_VERSION", server.version),
             ("CI_API_V4_URL", server.jobAPIURL),
             ("CI_REGISTRY", server.registry),
+            ("SAMPAN_TOOLS_IMAGE", server.toolsImage),
             ("CI_CONFIG_PATH", ".gitlab-ci.yml"),
         ]
     }

@@ -34,18 +34,18 @@ struct ForgeParts: Sendable {
         let box = try SecretBox(keyFile: home.forge.appending("secrets.key").string)
         let registryAccess = try ForgeRegistryAccess(forge: forge, keyFile: home.forge.appending("pull.key"))
         let images = try RegistryStorage(root: home.registry.string)
-        let helper = try await Self.publishHelperImage(images)
+        let helper = "127.0.0.1:\(settings.webPort)/\(try await Self.publishHelperImage(images))"
         let pipelines = try await PipelineService.open(
             PipelineService.Configuration(
                 directory: home.pipelines.string,
-                server: Self.server(urls, settings, engine.network),
+                server: Self.server(urls, settings, engine.network, toolsImage: helper),
                 defaultImage: "busybox:1.36"
             ),
             forge: forge,
             box: box,
             executor: PodExecutor(
                 client: engine.client,
-                configuration: .init(helperImage: "127.0.0.1:\(settings.webPort)/\(helper)"),
+                configuration: .init(helperImage: helper),
                 logger: logger
             ),
             logger: logger
@@ -113,12 +113,14 @@ struct ForgeParts: Sendable {
     private static func server(
         _ urls: PlatformStatus.URLs,
         _ settings: Settings,
-        _ network: NetworkConfiguration
+        _ network: NetworkConfiguration,
+        toolsImage: String
     ) -> PredefinedVariables.Server {
         PredefinedVariables.Server(
             url: urls.web,
             jobAPIURL: "http://\(network.gatewayAddress):\(settings.webPort)/api/v4",
             registry: "127.0.0.1:\(settings.webPort)",
+            toolsImage: toolsImage,
             version: VersionCommand.current
         )
     }
