@@ -139,10 +139,12 @@ let package = Package(
 
         // Traffic: surge protection.
         .target(name: "CLinux", publicHeadersPath: "include"),
+        room("FlowControl", []),
         room(
             "Gateway",
             [
-                "CLinux", "KubernetesModel", "KubernetesClient", hummingbird, logging, nioCore, serviceLifecycle,
+                "CLinux", "FlowControl", "KubernetesModel", "KubernetesClient", hummingbird, logging, nioCore,
+                serviceLifecycle,
                 system, yams,
             ]
         ),
@@ -204,7 +206,8 @@ let package = Package(
                 logging, nioCore, nioHTTP1, subprocess, system,
             ]
         ),
-        tests("Gateway"),
+        tests("FlowControl"),
+        tests("Gateway", ["CLinux", "FlowControl"]),
         tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
         .testTarget(

@@ -1,3 +1,5 @@
+package import FlowControl
+
 /// What the gateway serves, as a plain value: rules that match requests, and the backends that answer them.
 ///
 /// Control code computes it, tests compare it, ``CompiledTable`` makes it fast. Rules of equal precedence are tried in their order.
@@ -20,6 +22,8 @@ package struct RouteTable: Hashable, Sendable {
         package var filters: Filters
         package var targets: [Target]
         package var timeouts: Timeouts
+        /// What protects the backends from this rule's requests; at most ``TrafficPolicy/maximumPerRule``.
+        package var policies: [TrafficPolicy]
 
         package init(
             route: String,
@@ -27,7 +31,8 @@ package struct RouteTable: Hashable, Sendable {
             matches: [Match] = [Match()],
             filters: Filters = Filters(),
             targets: [Target] = [],
-            timeouts: Timeouts = Timeouts()
+            timeouts: Timeouts = Timeouts(),
+            policies: [TrafficPolicy] = []
         ) {
             self.route = route
             self.hosts = hosts
@@ -35,6 +40,7 @@ package struct RouteTable: Hashable, Sendable {
             self.filters = filters
             self.targets = targets
             self.timeouts = timeouts
+            self.policies = policies
         }
     }
 
