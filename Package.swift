@@ -139,11 +139,12 @@ let package = Package(
 
         // Traffic: surge protection.
         .target(name: "CLinux", publicHeadersPath: "include"),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         room(
             "Gateway",
             [
-                "CLinux", "KubernetesModel", "KubernetesClient", hummingbird, logging, nioCore, serviceLifecycle,
-                system, yams,
+                "CLinux", "COpenSSL", "KubernetesModel", "KubernetesClient", hummingbird, logging, nioCore,
+                serviceLifecycle, system, yams,
             ]
         ),
 

@@ -18,7 +18,7 @@ struct TargetGraphTests {
         "Registry": [],
         "Pipelines": ["Git", "Review", "KubernetesModel", "KubernetesClient"],
         "Releases": ["Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient"],
-        "Gateway": ["CLinux", "KubernetesModel", "KubernetesClient"],
+        "Gateway": ["CLinux", "COpenSSL", "KubernetesModel", "KubernetesClient"],
         "Host": ["CLinux"],
         "CLinux": [],
         "TestKit": ["KubernetesModel", "KubernetesClient"],
