@@ -4,10 +4,13 @@
 package struct RouteTable: Hashable, Sendable {
     package var rules: [Rule]
     package var backends: [Backend]
+    /// None means that every rule holds on every port.
+    package var listeners: [Listener]
 
-    package init(rules: [Rule] = [], backends: [Backend] = []) {
+    package init(rules: [Rule] = [], backends: [Backend] = [], listeners: [Listener] = []) {
         self.rules = rules
         self.backends = backends
+        self.listeners = listeners
     }
 
     /// One rule of a route: any of its matches on any of its hosts selects it.
@@ -20,6 +23,8 @@ package struct RouteTable: Hashable, Sendable {
         package var filters: Filters
         package var targets: [Target]
         package var timeouts: Timeouts
+        /// Names of the listeners that the rule is attached to; empty for all.
+        package var listeners: [String]
 
         package init(
             route: String,
@@ -27,7 +32,8 @@ package struct RouteTable: Hashable, Sendable {
             matches: [Match] = [Match()],
             filters: Filters = Filters(),
             targets: [Target] = [],
-            timeouts: Timeouts = Timeouts()
+            timeouts: Timeouts = Timeouts(),
+            listeners: [String] = []
         ) {
             self.route = route
             self.hosts = hosts
@@ -35,6 +41,7 @@ package struct RouteTable: Hashable, Sendable {
             self.filters = filters
             self.targets = targets
             self.timeouts = timeouts
+            self.listeners = listeners
         }
     }
 
