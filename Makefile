@@ -7,8 +7,8 @@ RUNTIME := containerd runc containernetworking-plugins nftables iproute2 conntra
 	skopeo ca-certificates tar
 # kubectl from elsewhere is as good as Debian's.
 KUBECTL := $(if $(shell command -v kubectl),,kubernetes-client)
-LIBRARIES := libsqlite3-dev zlib1g-dev
-TESTING := nginx-light wrk curl python3 python3-pip
+LIBRARIES := libsqlite3-dev libssl-dev zlib1g-dev
+TESTING := nginx-light wrk curl openssl python3 python3-pip
 
 export SAMPAN_WARNINGS_AS_ERRORS ?= 1
 

@@ -139,13 +139,13 @@ let package = Package(
 
         // Traffic: surge protection.
         .target(name: "CLinux", publicHeadersPath: "include"),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         room("FlowControl", []),
         room(
             "Gateway",
             [
-                "CLinux", "FlowControl", "KubernetesModel", "KubernetesClient", hummingbird, logging, nioCore,
-                serviceLifecycle,
-                system, yams,
+                "CLinux", "COpenSSL", "FlowControl", "KubernetesModel", "KubernetesClient", hummingbird, logging,
+                nioCore, serviceLifecycle, system, yams,
             ]
         ),
 

@@ -19,7 +19,7 @@ struct TargetGraphTests {
         "Pipelines": ["Git", "Review", "KubernetesModel", "KubernetesClient"],
         "Releases": ["Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient"],
         "FlowControl": [],
-        "Gateway": ["CLinux", "FlowControl", "KubernetesModel", "KubernetesClient"],
+        "Gateway": ["CLinux", "COpenSSL", "FlowControl", "KubernetesModel", "KubernetesClient"],
         "Host": ["CLinux"],
         "CLinux": [],
         "TestKit": ["KubernetesModel", "KubernetesClient"],

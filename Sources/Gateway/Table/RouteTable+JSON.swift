@@ -3,14 +3,27 @@ import KubernetesModel
 extension RouteTable {
     /// The table for people who look at it.
     var json: JSON {
-        ["rules": .array(rules.map(\.json)), "backends": .array(backends.map(\.json))]
+        [
+            "listeners": .array(listeners.map(\.json)), "rules": .array(rules.map(\.json)),
+            "backends": .array(backends.map(\.json)),
+        ]
+    }
+}
+
+extension RouteTable.Listener {
+    fileprivate var json: JSON {
+        var json: JSON = ["name": .string(name), "port": JSON(port), "hostname": .string(hostname)]
+        if !address.isEmpty { json["address"] = .string(address) }
+        if let tls { json["certificates"] = .array(tls.certificates.map { .string($0.name) }) }
+        return json
     }
 }
 
 extension RouteTable.Rule {
     fileprivate var json: JSON {
         var json: JSON = [
-            "route": .string(route), "hosts": .array(hosts.map(JSON.string)), "matches": .array(matches.map(\.json)),
+            "route": .string(route), "listeners": .array(listeners.map(JSON.string)),
+            "hosts": .array(hosts.map(JSON.string)), "matches": .array(matches.map(\.json)),
             "targets": .array(
                 targets.map { ["backend": $0.backend.map(JSON.string) ?? .null, "weight": JSON($0.weight)] }
             ),

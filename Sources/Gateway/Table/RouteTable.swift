@@ -6,10 +6,13 @@ package import FlowControl
 package struct RouteTable: Hashable, Sendable {
     package var rules: [Rule]
     package var backends: [Backend]
+    /// None means that every rule holds on every port.
+    package var listeners: [Listener]
 
-    package init(rules: [Rule] = [], backends: [Backend] = []) {
+    package init(rules: [Rule] = [], backends: [Backend] = [], listeners: [Listener] = []) {
         self.rules = rules
         self.backends = backends
+        self.listeners = listeners
     }
 
     /// One rule of a route: any of its matches on any of its hosts selects it.
@@ -24,6 +27,8 @@ package struct RouteTable: Hashable, Sendable {
         package var timeouts: Timeouts
         /// What protects the backends from this rule's requests; at most ``TrafficPolicy/maximumPerRule``.
         package var policies: [TrafficPolicy]
+        /// Names of the listeners that the rule is attached to; empty for all.
+        package var listeners: [String]
 
         package init(
             route: String,
@@ -32,7 +37,8 @@ package struct RouteTable: Hashable, Sendable {
             filters: Filters = Filters(),
             targets: [Target] = [],
             timeouts: Timeouts = Timeouts(),
-            policies: [TrafficPolicy] = []
+            policies: [TrafficPolicy] = [],
+            listeners: [String] = []
         ) {
             self.route = route
             self.hosts = hosts
@@ -41,6 +47,7 @@ package struct RouteTable: Hashable, Sendable {
             self.targets = targets
             self.timeouts = timeouts
             self.policies = policies
+            self.listeners = listeners
         }
     }
 
