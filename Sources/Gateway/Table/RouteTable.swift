@@ -20,6 +20,8 @@ package struct RouteTable: Hashable, Sendable {
         package var filters: Filters
         package var targets: [Target]
         package var timeouts: Timeouts
+        /// `nil` is the gateway's default: what cannot do anything twice is sent again.
+        package var retry: RetryPolicy?
 
         package init(
             route: String,
@@ -27,7 +29,8 @@ package struct RouteTable: Hashable, Sendable {
             matches: [Match] = [Match()],
             filters: Filters = Filters(),
             targets: [Target] = [],
-            timeouts: Timeouts = Timeouts()
+            timeouts: Timeouts = Timeouts(),
+            retry: RetryPolicy? = nil
         ) {
             self.route = route
             self.hosts = hosts
@@ -35,6 +38,7 @@ package struct RouteTable: Hashable, Sendable {
             self.filters = filters
             self.targets = targets
             self.timeouts = timeouts
+            self.retry = retry
         }
     }
 
@@ -153,10 +157,12 @@ package struct RouteTable: Hashable, Sendable {
         /// `namespace/service:port`; stays the same from table to table.
         package var name: String
         package var endpoints: [Endpoint]
+        package var policy: BackendPolicy
 
-        package init(name: String, endpoints: [Endpoint] = []) {
+        package init(name: String, endpoints: [Endpoint] = [], policy: BackendPolicy = BackendPolicy()) {
             self.name = name
             self.endpoints = endpoints
+            self.policy = policy
         }
     }
 
@@ -166,11 +172,14 @@ package struct RouteTable: Hashable, Sendable {
         package var port: Int
         /// The pod's uid where known; addresses are used again, uids are not.
         package var uid: String
+        /// Its share of the backend's requests against the other endpoints, 1 to 1000.
+        package var weight: Int
 
-        package init(address: String, port: Int, uid: String = "") {
+        package init(address: String, port: Int, uid: String = "", weight: Int = 1) {
             self.address = address
             self.port = port
             self.uid = uid
+            self.weight = weight
         }
     }
 }
