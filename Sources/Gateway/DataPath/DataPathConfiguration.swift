@@ -25,6 +25,45 @@ package struct DataPathConfiguration: Hashable, Sendable, BitwiseCopyable {
     /// Attempts of one request that sent something.
     package var maximumAttempts: UInt8 = 3
     package var pinsWorkers = false
+    /// Bytes per second that a client must send of a body, or take of an answer, while only it is waited for; zero for any rate.
+    package var minimumRate: UInt64 = 240
+    /// The rate is looked at after this long.
+    package var rateWindow: UInt64 = 5000
+    /// Of a request, in bytes; zero for any size. Larger ones are answered with 413.
+    package var maximumBody: UInt64 = 0
+    package var forwarding = ForwardedFields.xForwarded
 
     package init() {}
+
+    /// How endpoints learn who the client is. What a client says in fields that are not written is dropped.
+    package enum ForwardedFields: UInt8, Hashable, Sendable, BitwiseCopyable {
+        /// `X-Forwarded-For`, `-Proto` and `-Host`.
+        case xForwarded
+        /// `Forwarded` (RFC 7239).
+        case forwarded
+        case both
+        case none
+    }
+}
+
+/// Where and how every request is noted, when it has ended.
+package struct AccessLogSettings: Hashable, Sendable {
+    package enum Format: UInt8, Hashable, Sendable, BitwiseCopyable {
+        /// One JSON object per line.
+        case json
+        /// The combined format of Apache and nginx, followed by host, seconds, route, backend, endpoint, attempts, request id and error.
+        case combined
+    }
+
+    /// A file, made where it is missing, appended to and opened again on SIGUSR1.
+    package var path: String
+    package var format: Format
+    /// Bytes per worker, rounded up to a power of two. Lines that find no room, because the disk is too slow, are dropped and counted.
+    package var bufferSize: Int
+
+    package init(path: String, format: Format = .json, bufferSize: Int = 1 << 20) {
+        self.path = path
+        self.format = format
+        self.bufferSize = bufferSize
+    }
 }

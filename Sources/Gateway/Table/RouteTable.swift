@@ -29,6 +29,8 @@ package struct RouteTable: Hashable, Sendable {
         package var policies: [TrafficPolicy]
         /// Names of the listeners that the rule is attached to; empty for all.
         package var listeners: [String]
+        /// `nil` is the gateway's default: what cannot do anything twice is sent again.
+        package var retry: RetryPolicy?
 
         package init(
             route: String,
@@ -38,7 +40,8 @@ package struct RouteTable: Hashable, Sendable {
             targets: [Target] = [],
             timeouts: Timeouts = Timeouts(),
             policies: [TrafficPolicy] = [],
-            listeners: [String] = []
+            listeners: [String] = [],
+            retry: RetryPolicy? = nil
         ) {
             self.route = route
             self.hosts = hosts
@@ -48,6 +51,7 @@ package struct RouteTable: Hashable, Sendable {
             self.timeouts = timeouts
             self.policies = policies
             self.listeners = listeners
+            self.retry = retry
         }
     }
 
@@ -166,10 +170,12 @@ package struct RouteTable: Hashable, Sendable {
         /// `namespace/service:port`; stays the same from table to table.
         package var name: String
         package var endpoints: [Endpoint]
+        package var policy: BackendPolicy
 
-        package init(name: String, endpoints: [Endpoint] = []) {
+        package init(name: String, endpoints: [Endpoint] = [], policy: BackendPolicy = BackendPolicy()) {
             self.name = name
             self.endpoints = endpoints
+            self.policy = policy
         }
     }
 
@@ -179,11 +185,14 @@ package struct RouteTable: Hashable, Sendable {
         package var port: Int
         /// The pod's uid where known; addresses are used again, uids are not.
         package var uid: String
+        /// Its share of the backend's requests against the other endpoints, 1 to 1000.
+        package var weight: Int
 
-        package init(address: String, port: Int, uid: String = "") {
+        package init(address: String, port: Int, uid: String = "", weight: Int = 1) {
             self.address = address
             self.port = port
             self.uid = uid
+            self.weight = weight
         }
     }
 }
