@@ -35,12 +35,21 @@ final class SteadyLoad: Sendable {
     private let port: Int
     private let hosts: [String]
     private let interval: Duration
+    private let accepts: @Sendable (String) -> Bool
     private let start = ContinuousClock.now
     private let state: Mutex<State>
 
-    init(port: Int, hosts: [String], rate: Int = 200, clients: Int = 32) {
+    /// - Parameter accepts: whether a page is whole; a 200 answer with any other page counts as failed.
+    init(
+        port: Int,
+        hosts: [String],
+        rate: Int = 200,
+        clients: Int = 32,
+        accepts: @escaping @Sendable (String) -> Bool = { _ in true }
+    ) {
         self.port = port
         self.hosts = hosts
+        self.accepts = accepts
         interval = .seconds(1) / rate
         state = Mutex(State(running: clients))
         for _ in 0..<clients { Thread.detachNewThread { self.sendUntilStopped() } }
@@ -68,6 +77,7 @@ final class SteadyLoad: Sendable {
                 let connection = try isKept ? kept[host] ?? ClientConnection(port: port) : ClientConnection(port: port)
                 kept[host] = isKept ? connection : kept[host]
                 let body = try connection.get("/", host: host, closes: !isKept)
+                guard accepts(body) else { throw PageFault(description: "answered 200 with \(body)") }
                 state.withLock { state in
                     state.report.latencies.append(.now - due)
                     state.report.bodies.insert(body)
@@ -96,6 +106,10 @@ final class SteadyLoad: Sendable {
     }
 }
 
+private struct PageFault: Error, CustomStringConvertible {
+    let description: String
+}
+
 /// A blocking HTTP/1.1 connection to a port of this machine. Waits at most ten seconds for anything.
 private final class ClientConnection {
     struct Failure: Error, CustomStringConvertible {
@@ -122,7 +136,7 @@ private final class ClientConnection {
 
     deinit { close(descriptor) }
 
-    /// The body of a 200 answer of known length; anything else is a failure.
+    /// The body of a 200 answer, with a length or in chunks; anything else is a failure.
     func get(_ path: String, host: String, closes: Bool) throws -> String {
         let request = Array(
             "GET \(path) HTTP/1.1\r\nHost: \(host)\r\n\(closes ? "Connection: close\r\n" : "")\r\n".utf8
@@ -136,10 +150,34 @@ private final class ClientConnection {
             guard let end = text.range(of: "\r\n\r\n") else { continue }
             let head = text[..<end.lowerBound].components(separatedBy: "\r\n")
             guard head[0].hasPrefix("HTTP/1.1 200") else { throw Failure(description: "answered \(text)") }
-            guard let length = head.firstNonNil(Self.length) else { throw Failure(description: "no length in \(text)") }
             let body = text[end.upperBound...]
-            if body.utf8.count == length { return String(body) }
+            if head.contains(where: { $0.lowercased() == "transfer-encoding: chunked" }) {
+                if let whole = try Self.unchunked(body) { return whole }
+            } else {
+                guard let length = head.firstNonNil(Self.length) else {
+                    throw Failure(description: "no length in \(text)")
+                }
+                if body.utf8.count == length { return String(body) }
+            }
         }
+    }
+
+    /// The content of a chunked body (RFC 9112, section 7.1), or `nil` while chunks are missing.
+    private static func unchunked(_ body: Substring) throws -> String? {
+        var rest = body.utf8
+        var content: [UInt8] = []
+        while let line = rest.firstIndex(of: UInt8(ascii: "\n")) {
+            let digits = String(decoding: rest[..<line], as: UTF8.self).trimmingCharacters(in: .whitespaces)
+            guard let size = Int(digits.trimmingCharacters(in: .newlines), radix: 16) else {
+                throw Failure(description: "bad chunk '\(digits)'")
+            }
+            rest = rest[rest.index(after: line)...]
+            guard rest.count >= size + 2 else { return nil }
+            if size == 0 { return String(decoding: content, as: UTF8.self) }
+            content += rest.prefix(size)
+            rest = rest.dropFirst(size + 2)
+        }
+        return nil
     }
 
     private static func length(_ line: String) -> Int? {

@@ -67,19 +67,15 @@ package final class TestPlatform: Sendable {
     }
 
     package func up() async throws {
-        try await sampan(
-            "up",
-            "--api-port",
-            "\(apiPort)",
-            "--web-port",
-            "\(webPort)",
-            "--gateway-port",
-            "\(gatewayPort)",
-            "--pod-cidr",
-            "10.\(second).0.0/16",
-            "--service-cidr",
-            "10.\(second + 1).0.0/16"
-        )
+        try await Shell.run(Self.program, ["up", "--home", home] + options)
+    }
+
+    /// The options that `sampan up` is started with.
+    package var options: [String] {
+        [
+            "--api-port", "\(apiPort)", "--web-port", "\(webPort)", "--gateway-port", "\(gatewayPort)",
+            "--pod-cidr", "10.\(second).0.0/16", "--service-cidr", "10.\(second + 1).0.0/16",
+        ]
     }
 
     package func down() async throws {
