@@ -207,7 +207,7 @@ let package = Package(
             ]
         ),
         tests("FlowControl"),
-        tests("Gateway", ["CLinux", "FlowControl"]),
+        tests("Gateway", ["CLinux", "COpenSSL", "FlowControl"]),
         tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
         .testTarget(

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -37,14 +38,6 @@ static inline int copenssl_set_groups(SSL_CTX *context, const char *list) {
     return (int)SSL_CTX_set1_groups_list(context, list);
 }
 
-typedef int (*copenssl_server_name_callback)(SSL *session, int *alert, void *argument);
-
-static inline void copenssl_set_server_name_callback(
-    SSL_CTX *context, copenssl_server_name_callback callback, void *argument) {
-    SSL_CTX_set_tlsext_servername_callback(context, callback);
-    SSL_CTX_set_tlsext_servername_arg(context, argument);
-}
-
 typedef int (*copenssl_ticket_key_callback)(
     SSL *session, unsigned char *name, unsigned char *vector, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypts);
 
@@ -73,3 +66,47 @@ static inline void copenssl_set_server_options(SSL_CTX *context) {
         SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA
             | SSL_OP_IGNORE_UNEXPECTED_EOF);
 }
+
+static inline int copenssl_refuse_password(char *buffer, int size, int is_writing, void *context) {
+    (void)buffer, (void)size, (void)is_writing, (void)context;
+    return -1;
+}
+
+/// Reads a private key; one that is encrypted is refused instead of asking the terminal for its password.
+static inline EVP_PKEY *copenssl_read_private_key(BIO *pem) {
+    return PEM_read_bio_PrivateKey(pem, NULL, copenssl_refuse_password, NULL);
+}
+
+static inline X509 *copenssl_read_certificate(BIO *pem) {
+    return PEM_read_bio_X509(pem, NULL, copenssl_refuse_password, NULL);
+}
+
+/// Whether two certificates are made out to the same alternative names.
+static inline int copenssl_has_same_names(const X509 *left, const X509 *right) {
+    int l = X509_get_ext_by_NID(left, NID_subject_alt_name, -1), r = X509_get_ext_by_NID(right, NID_subject_alt_name, -1);
+    if (l < 0 || r < 0) return 0;
+    return ASN1_OCTET_STRING_cmp(
+               X509_EXTENSION_get_data(X509_get_ext(left, l)), X509_EXTENSION_get_data(X509_get_ext(right, r)))
+        == 0;
+}
+
+/// Makes the contexts of one session ticket ready: AES-256 in CBC mode and HMAC with SHA-256, each with a key of 32 bytes.
+static inline int copenssl_start_ticket(
+    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, unsigned char *cipher_key, unsigned char *mac_key,
+    const unsigned char *vector, int encrypts) {
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string("key", mac_key, 32),
+        OSSL_PARAM_construct_utf8_string("digest", "SHA256", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, cipher_key, vector, encrypts)
+        && EVP_MAC_CTX_set_params(mac, parameters);
+}
+
+/// Gives a session the bounds of the versions that a context has.
+static inline int copenssl_take_version_bounds(SSL *session, SSL_CTX *context) {
+    return SSL_set_min_proto_version(session, (int)SSL_CTX_get_min_proto_version(context))
+        && SSL_set_max_proto_version(session, (int)SSL_CTX_get_max_proto_version(context));
+}
+
+static inline int copenssl_reason(unsigned long error) { return ERR_GET_REASON(error); }

@@ -7,7 +7,7 @@ final class RawConnection: Sendable {
     let descriptor: Int32
     private let pending = Mutex<[UInt8]>([])
 
-    struct Failure: Error, CustomStringConvertible {
+    struct Failure: Error, Equatable, CustomStringConvertible {
         let description: String
     }
 

@@ -54,6 +54,9 @@ struct MetricsText {
             (.idleUpstreams, "idle_upstream_connections", "gauge", "Connections to endpoints that wait for requests."),
             (.bufferBytes, "buffer_bytes", "gauge", "Memory of buffers."),
             (.accepted, "client_connections_total", "counter", "Connections accepted."),
+            (.handshakes, "tls_handshakes_total", "counter", "TLS handshakes completed."),
+            (.resumptions, "tls_resumptions_total", "counter", "TLS handshakes that went on with an earlier session."),
+            (.handshakeFailures, "tls_handshake_failures_total", "counter", "TLS handshakes that failed."),
             (.connects, "upstream_connects_total", "counter", "Connections opened to endpoints."),
             (.retries, "retries_total", "counter", "Requests sent once more."),
             (

@@ -10,6 +10,8 @@ struct Connection: BitwiseCopyable {
 
     enum Phase: UInt8 {
         // Of a client:
+        /// TLS is being agreed on.
+        case handshake
         /// Between requests, or reading a head.
         case head
         /// The request waits for an endpoint.
@@ -68,7 +70,12 @@ struct Connection: BitwiseCopyable {
 
     // Of a client:
     var address = clinux_address()
-    /// Bytes on their way to the client.
+    var door = ListenerView.Door()
+    /// The number of the listener that the handshake selected.
+    var listener = Connection.none
+    /// `SSL` of a connection with TLS, from its first bytes on.
+    var session: OpaquePointer?
+    /// Bytes on their way to the client, sealed where there is a session.
     var output = Buffer()
     /// Bytes on their way to the endpoint; the whole request while it can be sent again.
     var request = Buffer()

@@ -7,6 +7,8 @@ package struct DataPathConfiguration: Hashable, Sendable, BitwiseCopyable {
     /// Idle connections that a worker keeps to one endpoint.
     package var maximumIdlePerEndpoint = 256
     package var connectTimeout: UInt64 = 5000
+    /// From accepting a connection to the end of its TLS handshake.
+    package var handshakeTimeout: UInt64 = 10_000
     /// From the first byte of a head to its end.
     package var headTimeout: UInt64 = 10_000
     /// Between requests of a client.

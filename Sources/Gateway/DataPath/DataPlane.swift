@@ -4,9 +4,10 @@ import Synchronization
 
 /// All workers of a gateway, seen from the control side. Thread-safe.
 final class DataPlane: Sendable {
-    let port: Int
     private let members: [Member]
     private let registry = SeriesRegistry()
+    private let ports: Ports
+    let ticketKeys = TicketKeys()
     private let state: Mutex<State>
 
     private struct Member: Sendable {
@@ -14,58 +15,164 @@ final class DataPlane: Sendable {
         let metrics: WorkerMetrics
     }
 
+    /// What the gateway listens on whatever the table says.
+    struct Ports: Hashable, Sendable {
+        /// A numeric address; also for the listeners of tables that name none.
+        var host: String
+        /// For plain HTTP; `nil` for none, zero for a free one.
+        var plain: Int?
+        var tls: Int?
+    }
+
     private struct State {
         var table: CompiledTable
+        var listeners = ListenerRegistry()
+        var groups: [ListenAddress: ListeningGroup] = [:]
+        var nextGroup: UInt32 = 0
+        var problems: [String] = []
         var threads: [UInt64] = []
+        var isStopped = false
     }
 
     /// Binds the listening sockets and starts one thread per worker.
-    /// - Parameter port: zero takes a free one; see ``port``.
+    /// - Parameter inherited: sockets that a predecessor gave; those that nothing asks for are closed.
     init(
+        ports: Ports,
+        workers: Int,
+        configuration: DataPathConfiguration,
+        table: RouteTable = RouteTable(),
+        inherited: [ListenAddress: [Int32]] = [:]
+    ) throws {
+        self.ports = ports
+        members = try (0..<max(1, workers)).map { _ in
+            Member(mailbox: try WorkerMailbox(), metrics: WorkerMetrics())
+        }
+        let registry = registry
+        var listeners = ListenerRegistry()
+        let compiled = CompiledTable(table, generation: 1, listeners: listeners.compile(table.listeners)) {
+            registry.number(of: $0)
+        }
+        state = Mutex(State(table: compiled, listeners: listeners, problems: listeners.problems))
+        let entry = TLSEntry(keys: ticketKeys)
+        for (number, member) in members.enumerated() {
+            let worker = try Worker(
+                number: number,
+                configuration: configuration,
+                mailbox: member.mailbox,
+                metrics: member.metrics.writer,
+                entry: entry,
+                table: compiled
+            )
+            let thread = try WorkerThread.start(worker, name: "gateway-\(number)")
+            state.withLock { $0.threads.append(thread) }
+        }
+        do {
+            try open(inherited)
+        } catch {
+            stop(within: 0)
+            throw error
+        }
+    }
+
+    /// As ``init(ports:workers:configuration:table:inherited:)`` for plain HTTP on one port.
+    convenience init(
         host: String,
         port: Int,
         workers: Int,
         configuration: DataPathConfiguration,
         table: RouteTable = RouteTable()
     ) throws {
-        let listeners = try Self.listen(host: host, port: port, count: max(1, workers))
-        var address = clinux_address()
-        _ = clinux_local_address(listeners[0], &address)
-        self.port = Int(address.port)
-        members = try listeners.map { _ in Member(mailbox: try WorkerMailbox(), metrics: WorkerMetrics()) }
-        let registry = registry
-        let compiled = CompiledTable(table, generation: 1) { registry.number(of: $0) }
-        state = Mutex(State(table: compiled))
-        for (number, listener) in listeners.enumerated() {
-            let worker = try Worker(
-                number: number,
-                listener: listener,
-                configuration: configuration,
-                mailbox: members[number].mailbox,
-                metrics: members[number].metrics.writer,
-                table: compiled
-            )
-            let thread = try WorkerThread.start(worker, name: "gateway-\(number)")
-            state.withLock { $0.threads.append(thread) }
+        try self.init(
+            ports: Ports(host: host, plain: port, tls: nil),
+            workers: workers,
+            configuration: configuration,
+            table: table
+        )
+    }
+
+    // MARK: - Listening
+
+    /// The gateway's own port for plain HTTP, or for TLS where it has no other; zero when it has neither.
+    var port: Int { port(isTLS: false) ?? port(isTLS: true) ?? 0 }
+    var tlsPort: Int? { port(isTLS: true) }
+
+    private func port(isTLS: Bool) -> Int? {
+        state.withLock { state in state.groups.values.first { $0.isOwn && $0.address.isTLS == isTLS }?.port }
+    }
+
+    private var own: [ListenAddress] {
+        [ports.plain.map { ListenAddress(host: ports.host, port: $0, isTLS: false) }]
+            .compactMap(\.self)
+            + [ports.tls.map { ListenAddress(host: ports.host, port: $0, isTLS: true) }].compactMap(\.self)
+    }
+
+    /// The gateway's own sockets must open; those of a table's listeners may fail, which ``problems`` tell.
+    private func open(_ inherited: [ListenAddress: [Int32]]) throws {
+        try state.withLock { state in
+            for address in own { try open(address, isOwn: true, inherited: inherited[address] ?? [], &state) }
+            listen(&state, inherited)
+            for (address, descriptors) in inherited where state.groups[address] == nil {
+                for descriptor in descriptors { _ = clinux_close(descriptor) }
+            }
         }
     }
 
-    private static func listen(host: String, port: Int, count: Int) throws -> [Int32] {
-        var address = clinux_address()
-        guard let number = UInt16(exactly: port), clinux_parse_address(host, number, &address) == 0 else {
-            throw GatewayError("cannot listen on \(host):\(port): give a numeric address and a port up to 65535")
+    private func open(
+        _ address: ListenAddress,
+        isOwn: Bool,
+        inherited: [Int32],
+        _ state: inout State
+    ) throws {
+        let group = try ListeningGroup(
+            address,
+            number: state.nextGroup,
+            isOwn: isOwn,
+            workers: members.count,
+            inherited: inherited
+        )
+        state.nextGroup = (state.nextGroup + 1) % 0xFFF0
+        state.groups[address] = group
+        for (index, descriptor) in group.descriptors.enumerated() {
+            let socket = ListeningSocket(descriptor: descriptor, number: group.number, door: group.door)
+            members[index % members.count].mailbox.send(.listen(socket))
         }
-        var listeners: [Int32] = []
-        for _ in 0..<count {
-            let listener = clinux_listen(&address, 4096)
-            guard listener >= 0 else {
-                for listener in listeners { _ = clinux_close(listener) }
-                throw GatewayError("cannot listen on \(host):\(port)", errno: -listener)
+    }
+
+    /// Opens what the table's listeners need and closes what none needs any more.
+    private func listen(_ state: inout State, _ inherited: [ListenAddress: [Int32]] = [:]) {
+        let wanted = Set(state.table.source.listeners.compactMap { listenAddress($0, state) })
+        for (address, group) in state.groups where !group.isOwn && !wanted.contains(address) {
+            state.groups[address] = nil
+            for member in members { member.mailbox.send(.unlisten(group.number)) }
+        }
+        for address in wanted where state.groups[address] == nil {
+            do {
+                try open(address, isOwn: false, inherited: inherited[address] ?? [], &state)
+            } catch {
+                state.problems.append("\(error)")
             }
-            listeners.append(listener)
-            _ = clinux_local_address(listener, &address)  // further sockets share the port that was found
         }
-        return listeners
+    }
+
+    /// The socket that a listener needs beside the gateway's own.
+    private func listenAddress(_ listener: RouteTable.Listener, _ state: State) -> ListenAddress? {
+        let host = listener.address.isEmpty ? ports.host : listener.address
+        let isTLS = listener.tls != nil
+        let isOwn = state.groups.values.contains { group in
+            group.isOwn && group.port == listener.port && group.address.isTLS == isTLS
+        }
+        guard listener.port != 0, !isOwn else { return nil }
+        return ListenAddress(host: host, port: listener.port, isTLS: isTLS)
+    }
+
+    /// What the last table asks for and cannot have: certificates that cannot be used, ports that are taken.
+    var problems: [String] { state.withLock(\.problems) }
+
+    /// Every listening socket, for a successor. Valid until ``stop(within:handingOver:)``.
+    var listening: [(ListenAddress, [Int32])] {
+        state.withLock { state in
+            state.isStopped ? [] : state.groups.values.map { ($0.address, $0.descriptors) }
+        }
     }
 
     // MARK: - Tables
@@ -78,9 +185,14 @@ final class DataPlane: Sendable {
     func publish(_ table: RouteTable) -> Int {
         state.withLock { state in
             let registry = registry
-            let compiled = CompiledTable(table, generation: state.table.generation + 1) { registry.number(of: $0) }
+            let listeners = state.listeners.compile(table.listeners)
+            let compiled = CompiledTable(table, generation: state.table.generation + 1, listeners: listeners) {
+                registry.number(of: $0)
+            }
             state.table = compiled
+            state.problems = state.listeners.problems
             for member in members { member.mailbox.send(.adopt(compiled)) }
+            if !state.isStopped { listen(&state) }
             return compiled.generation
         }
     }
@@ -113,9 +225,12 @@ final class DataPlane: Sendable {
     // MARK: - Ending
 
     /// Accepts no more, lets running requests finish within the deadline, then ends all threads. Blocks; not for cooperative threads.
-    func stop(within milliseconds: Int) {
-        for member in members { member.mailbox.send(.stop(within: UInt64(max(0, milliseconds)))) }
+    /// - Parameter handingOver: a successor accepts from the same sockets, so that what waits in their queues is left to it.
+    func stop(within milliseconds: Int, handingOver: Bool = false) {
+        let limit = UInt64(max(0, milliseconds))
+        for member in members { member.mailbox.send(handingOver ? .handOver(within: limit) : .stop(within: limit)) }
         let threads = state.withLock { state in
+            state.isStopped = true
             defer { state.threads = [] }
             return state.threads
         }

@@ -18,6 +18,11 @@ struct LocalResponse: BitwiseCopyable {
         explanation: "No route matches this host and path.",
         error: "destination_not_found"
     )
+    /// RFC 9110 §15.5.20: another listener answers for that host.
+    static let misdirected = LocalResponse(
+        status: 421,
+        explanation: "This connection was opened for another host; open one for this host."
+    )
     static let noEndpoint = LocalResponse(
         status: 503,
         explanation: "No endpoint of the service is ready.",
@@ -56,6 +61,7 @@ struct LocalResponse: BitwiseCopyable {
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"
         case 414: "URI Too Long"
+        case 421: "Misdirected Request"
         case 431: "Request Header Fields Too Large"
         case 500: "Internal Server Error"
         case 501: "Not Implemented"

@@ -9,6 +9,7 @@ struct RequestTranscoder: BitwiseCopyable {
     let rule: TableView.RuleRow
     let match: RouteMatch
     let client: clinux_address
+    let isTLS: Bool
     /// Two random words for a request that brings no id.
     let requestID: (UInt64, UInt64)
 
@@ -83,7 +84,7 @@ struct RequestTranscoder: BitwiseCopyable {
             let count = Int(clinux_format_address(&address, text.baseAddress))
             writer.append(ByteSpan(text.baseAddress!, count))
         }
-        writer.append("\r\nX-Forwarded-Proto: http\r\n")
+        writer.append(isTLS ? "\r\nX-Forwarded-Proto: https\r\n" : "\r\nX-Forwarded-Proto: http\r\n")
         if !request.authority.isEmpty {
             writer.append(name: span("X-Forwarded-Host"), value: head.slice(request.authority))
         }

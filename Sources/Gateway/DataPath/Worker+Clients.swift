@@ -11,8 +11,9 @@ extension Worker {
         readClient(client)
     }
 
-    private mutating func readClient(_ client: ConnectionPointer) {
+    mutating func readClient(_ client: ConnectionPointer) {
         switch client.pointee.phase {
+        case .handshake: continueHandshake(client)
         case .head: readHead(client)
         case .exchange: pumpRequestBody(client)
         case .tunnel: pumpTunnel(client)
@@ -24,7 +25,12 @@ extension Worker {
 
     /// Receives into `target`; zero is the end of the stream, negative an error. A short count means that the socket is empty.
     @inline(__always)
-    func receive(_ connection: ConnectionPointer, into target: UnsafeMutablePointer<UInt8>, size: Int) -> Int {
+    mutating func receive(
+        _ connection: ConnectionPointer,
+        into target: UnsafeMutablePointer<UInt8>,
+        size: Int
+    ) -> Int {
+        if let session = connection.pointee.session { return open(connection, session, into: target, size: size) }
         metrics.add(.receiveCalls)
         let count = Int(clinux_receive(connection.pointee.descriptor, target, size))
         if count < size, !connection.pointee.peerEnded, !connection.pointee.hasFailed {
@@ -111,6 +117,17 @@ extension Worker {
     /// - Returns: `false` when the client is gone and closed.
     mutating func send(_ bytes: ByteSpan, toClient client: ConnectionPointer) -> Bool {
         client.pointee.exchange.hasAnswered = true
+        guard let session = client.pointee.session else { return transmit(bytes, toClient: client) }
+        guard let sealed = seal(bytes, client, session) else {
+            closeClient(client)
+            return false
+        }
+        return transmit(sealed, toClient: client)
+    }
+
+    /// Sends bytes as they are.
+    /// - Returns: `false` when the client is gone and closed.
+    mutating func transmit(_ bytes: ByteSpan, toClient client: ConnectionPointer) -> Bool {
         var rest = bytes
         if client.pointee.output.isEmpty, client.pointee.isWritable {
             metrics.add(.sendCalls)
@@ -193,6 +210,7 @@ extension Worker {
     /// are read for a while first.
     private mutating func finishConnection(_ client: ConnectionPointer) {
         let isQuiet = client.pointee.exchange.body.isComplete && client.pointee.input.isEmpty
+        sayGoodbye(client)
         if isQuiet, !client.pointee.isReadable || client.pointee.peerEnded { return closeClient(client) }
         buffers.release(&client.pointee.input)
         _ = clinux_shutdown_sending(client.pointee.descriptor)
@@ -264,7 +282,9 @@ extension Worker {
 
     mutating func clientTimedOut(_ client: ConnectionPointer) {
         switch client.pointee.phase {
-        case .head where client.pointee.headSince == 0: closeClient(client)
+        case .head where client.pointee.headSince == 0:
+            sayGoodbye(client)
+            closeClient(client)
         case .head: respond(client, LocalResponse(status: 408, explanation: "The request's head came too slowly."))
         case .held: heldTimedOut(client)
         case .exchange where !client.pointee.exchange.hasResponseHead: exchangeTimedOut(client)
@@ -284,6 +304,7 @@ extension Worker {
         buffers.release(&client.pointee.output)
         buffers.release(&client.pointee.request)
         timers.remove(client, in: slab)
+        endSession(client)
         _ = clinux_close(client.pointee.descriptor)
         slab.give(client)
         clientCount -= 1

@@ -6,6 +6,7 @@ extension Worker {
     mutating func startExchange(_ client: ConnectionPointer, _ head: RequestHead, _ bytes: ByteSpan, isInput: Bool) {
         beginExchange(client, head)
         let headBytes = ByteSpan(bytes.base, head.length)
+        let view = topology.view
         let key = RequestKey(
             host: headBytes.slice(head.host),
             path: headBytes.slice(head.path),
@@ -13,9 +14,9 @@ extension Worker {
             method: headBytes.slice(head.method),
             head: headBytes,
             fields: fields,
-            fieldCount: head.fieldCount
+            fieldCount: head.fieldCount,
+            listeners: listenerMask(client, headBytes.slice(head.host), view)
         )
-        let view = topology.view
         let match = head.methodClass == .connect ? nil : view.lookup(key)
         if let match {
             take(client, match, view)
@@ -31,8 +32,19 @@ extension Worker {
         } catch {
             return refuse(client, error)
         }
-        guard match != nil else { return respondUnmatched(client, head) }
+        guard match != nil else { return respondUnmatched(client, head, key) }
         chooseBackend(client)
+    }
+
+    /// The listener that the request is for, as its bit: none for a host that has no listener here, or another one than the connection.
+    private func listenerMask(_ client: ConnectionPointer, _ host: ByteSpan, _ view: TableView) -> UInt64 {
+        guard !view.listeners.isEmpty else { return .max }
+        guard let row = view.listeners.find(host, at: client.pointee.door), isDirected(client, row) else { return 0 }
+        return row.bit
+    }
+
+    private func isDirected(_ client: ConnectionPointer, _ row: ListenerView.Row) -> Bool {
+        !client.pointee.door.isTLS || row.number == client.pointee.listener
     }
 
     private mutating func beginExchange(_ client: ConnectionPointer, _ head: RequestHead) {
@@ -75,6 +87,7 @@ extension Worker {
             rule: view.rules[match.rule],
             match: match,
             client: client.pointee.address,
+            isTLS: client.pointee.door.isTLS,
             requestID: (random(), random())
         )
         guard buffers.reserve(transcoder.sizeBound, in: &client.pointee.request) else { return false }
@@ -209,13 +222,14 @@ extension Worker {
 
     // MARK: - Answers of our own
 
-    private mutating func respondUnmatched(_ client: ConnectionPointer, _ head: RequestHead) {
+    private mutating func respondUnmatched(_ client: ConnectionPointer, _ head: RequestHead, _ key: RequestKey) {
         guard head.methodClass != .connect else {
             return respond(client, LocalResponse(status: 405, explanation: "This gateway does not open tunnels."))
         }
         // A client that waits for 100 Continue may never send its body.
         if head.expectsContinue, !client.pointee.exchange.body.isComplete { client.pointee.closesAfterResponse = true }
-        respond(client, .noRoute)
+        let row = topology.view.listeners.find(key.host, at: client.pointee.door)
+        respond(client, row.map { isDirected(client, $0) } ?? true ? .noRoute : .misdirected)
     }
 
     /// Answers a request that cannot be understood; the connection cannot be used any further.
@@ -275,7 +289,14 @@ extension Worker {
         writer.append(" ")
         writer.append(LocalResponse.reason(Int(row.status)))
         writer.append("\r\nContent-Length: 0\r\nLocation: ")
-        LocationWriter(request: head, head: bytes, match: match, view: view, redirect: row).write(to: &writer)
+        LocationWriter(
+            request: head,
+            head: bytes,
+            match: match,
+            view: view,
+            redirect: row,
+            isTLS: client.pointee.door.isTLS
+        ).write(to: &writer)
         writer.append("\r\n")
         finishLocalHead(client, &writer)
         guard send(writer.bytes, toClient: client) else { return }
@@ -313,9 +334,15 @@ struct LocationWriter: BitwiseCopyable {
     let match: RouteMatch
     let view: TableView
     let redirect: TableView.RedirectRow
+    /// Of the request; its scheme is kept where the rule names none.
+    let isTLS: Bool
 
     func write(to writer: inout HeadWriter) {
-        if redirect.scheme.isEmpty { writer.append("http") } else { writer.append(view.text(redirect.scheme)) }
+        if redirect.scheme.isEmpty {
+            writer.append(isTLS ? "https" : "http")
+        } else {
+            writer.append(view.text(redirect.scheme))
+        }
         writer.append("://")
         writer.append(redirect.host.isEmpty ? head.slice(request.host) : view.text(redirect.host))
         writePort(to: &writer)
@@ -341,5 +368,7 @@ struct LocationWriter: BitwiseCopyable {
         }
     }
 
-    private var isHTTPS: Bool { view.text(redirect.scheme).equalsIgnoringCase("https") }
+    private var isHTTPS: Bool {
+        redirect.scheme.isEmpty ? isTLS : view.text(redirect.scheme).equalsIgnoringCase("https")
+    }
 }

@@ -53,7 +53,7 @@ extension Worker {
                 buffer.start += Int32(count)
                 guard buffer.isEmpty else { return true }
                 buffers.release(&buffer)
-                if source.pointee.tunnelEnded { _ = clinux_shutdown_sending(target.pointee.descriptor) }
+                if source.pointee.tunnelEnded { endSending(target) }
             }
             guard source.pointee.isReadable, !source.pointee.tunnelEnded else { return true }
             rounds += 1
@@ -69,12 +69,22 @@ extension Worker {
             guard count >= 0 else { return false }
             if count == 0 {
                 source.pointee.tunnelEnded = true
-                _ = clinux_shutdown_sending(target.pointee.descriptor)
+                endSending(target)
                 return true
             }
-            guard let sent = write(ByteSpan(received, count), to: target) else { return false }
-            if sent < count { _ = buffers.append(ByteSpan(received + sent, count - sent), to: &buffer) }
+            var bytes = ByteSpan(received, count)
+            if let session = target.pointee.session {
+                guard let sealed = seal(bytes, target, session) else { return false }
+                bytes = sealed
+            }
+            guard let sent = write(bytes, to: target) else { return false }
+            if sent < bytes.count, !buffers.append(bytes.dropFirst(sent), to: &buffer) { return false }
         }
+    }
+
+    private func endSending(_ target: ConnectionPointer) {
+        sayGoodbye(target)
+        _ = clinux_shutdown_sending(target.pointee.descriptor)
     }
 
     /// The number of bytes that the socket took; `nil` when it is broken.

@@ -10,15 +10,17 @@ struct Worker: ~Copyable {
     /// Room before received bytes, for the size line of a chunk.
     static let headroom = 32
     static let scratchSize = 256 * 1024
-    private static let listenerToken = UInt64.max
-    private static let wakeupToken = UInt64.max - 1
+    /// Tokens from here on, by their lower half, are no connection's: the wake-up, and above it the listening sockets.
+    private static let wakeupToken: UInt64 = 0xFFFF_0000
 
     let number: Int
     let configuration: DataPathConfiguration
     let mailbox: WorkerMailbox
     let metrics: WorkerMetrics.Writer
     let epoll: Int32
-    private var listener: Int32
+    private var sockets: [ListeningSocket] = []
+    private let entry: TLSEntry
+    let desk: UnsafeMutablePointer<TLSDesk>
     private let events: UnsafeMutablePointer<clinux_event>
 
     var slab: ConnectionSlab
@@ -50,20 +52,19 @@ struct Worker: ~Copyable {
     private var isAccepting = true
     private var acceptAgainAt: UInt64 = 0
 
-    /// Takes the listening socket over.
     init(
         number: Int,
-        listener: Int32,
         configuration: DataPathConfiguration,
         mailbox: WorkerMailbox,
         metrics: WorkerMetrics.Writer,
+        entry: TLSEntry,
         table: CompiledTable
     ) throws {
         self.number = number
         self.configuration = configuration
         self.mailbox = mailbox
         self.metrics = metrics
-        self.listener = listener
+        self.entry = entry
         epoll = clinux_epoll_create()
         guard epoll >= 0 else { throw GatewayError("cannot make an epoll instance", errno: -epoll) }
         nanoseconds = clinux_monotonic()
@@ -76,15 +77,16 @@ struct Worker: ~Copyable {
         scratch = .allocate(capacity: Self.scratchSize)
         fields = .allocate(capacity: FieldParser.maximumFields)
         randomState = clinux_random() | 1
+        desk = TLSDesk.make(entry: entry, listeners: table.listeners.view, metrics: metrics)
         topology.adopt(table)
         metrics.set(.generation, UInt64(table.generation))
-        _ = clinux_epoll_add_listener(epoll, listener, Self.listenerToken)
         _ = clinux_epoll_add_listener(epoll, mailbox.wakeup, Self.wakeupToken)
     }
 
     deinit {
         _ = clinux_close(epoll)
-        if listener >= 0 { _ = clinux_close(listener) }
+        for socket in sockets { _ = clinux_close(socket.descriptor) }
+        TLSDesk.dispose(desk)
         events.deallocate()
         received.deallocate()
         scratch.deallocate()
@@ -125,9 +127,8 @@ struct Worker: ~Copyable {
 
     @inline(__always)
     private mutating func dispatch(_ event: clinux_event, _ isWoken: inout Bool) {
-        if event.token == Self.listenerToken { return acceptClients() }
-        if event.token == Self.wakeupToken {
-            isWoken = true
+        guard event.token & 0xFFFF_FFFF < Self.wakeupToken else {
+            if event.token == Self.wakeupToken { isWoken = true } else { acceptClients(event.token) }
             return
         }
         guard let connection = slab.find(token: event.token) else { return }
@@ -201,23 +202,28 @@ struct Worker: ~Copyable {
 
     // MARK: - Accepting
 
-    private mutating func acceptClients() {
-        var rounds = 0
-        while rounds < 64 || isStopping, listener >= 0 {
-            rounds += 1
+    private static func token(_ socket: ListeningSocket) -> UInt64 { wakeupToken + 1 + UInt64(socket.number) }
+
+    private mutating func acceptClients(_ token: UInt64) {
+        guard let index = sockets.firstIndex(where: { Self.token($0) == token }) else { return }
+        acceptClients(sockets[index], rounds: 64)
+    }
+
+    private mutating func acceptClients(_ socket: ListeningSocket, rounds: Int) {
+        for _ in 0..<rounds {
             guard clientCount < configuration.maximumClients else { return pauseAccepting(for: 5) }
             var address = clinux_address()
-            let descriptor = clinux_accept(listener, &address)
+            let descriptor = clinux_accept(socket.descriptor, &address)
             if descriptor == -EAGAIN { return }
             if descriptor == -EMFILE || descriptor == -ENFILE || descriptor == -ENOBUFS || descriptor == -ENOMEM {
                 return pauseAccepting(for: 100)
             }
             guard descriptor >= 0 else { continue }  // the client is gone already
-            addClient(descriptor, address)
+            addClient(descriptor, address, socket.door)
         }
     }
 
-    private mutating func addClient(_ descriptor: Int32, _ address: clinux_address) {
+    private mutating func addClient(_ descriptor: Int32, _ address: clinux_address, _ door: ListenerView.Door) {
         guard let client = slab.take(.client, descriptor: descriptor) else {
             _ = clinux_close(descriptor)
             return
@@ -227,21 +233,48 @@ struct Worker: ~Copyable {
             return slab.give(client)
         }
         client.pointee.address = address
+        client.pointee.door = door
+        client.pointee.phase = door.isTLS ? .handshake : .head
         clientCount += 1
         metrics.add(.accepted)
-        timers.set(client, deadline: now + configuration.idleTimeout, in: slab)
+        let patience = door.isTLS ? configuration.handshakeTimeout : configuration.idleTimeout
+        timers.set(client, deadline: now + patience, in: slab)
     }
 
     /// The backlog keeps what comes meanwhile; a level-triggered listener would spin.
     private mutating func pauseAccepting(for milliseconds: UInt64) {
-        if isAccepting { _ = clinux_epoll_remove(epoll, listener) }
+        if isAccepting {
+            for socket in sockets { _ = clinux_epoll_remove(epoll, socket.descriptor) }
+        }
         isAccepting = false
         acceptAgainAt = now + milliseconds
     }
 
     private mutating func acceptAgainIfPossible() {
-        guard listener >= 0, now >= acceptAgainAt, clientCount < configuration.maximumClients else { return }
-        isAccepting = clinux_epoll_add_listener(epoll, listener, Self.listenerToken) == 0
+        guard now >= acceptAgainAt, clientCount < configuration.maximumClients else { return }
+        isAccepting = true
+        for socket in sockets { _ = clinux_epoll_add_listener(epoll, socket.descriptor, Self.token(socket)) }
+    }
+
+    private mutating func listen(_ socket: ListeningSocket) {
+        guard !isStopping else {
+            _ = clinux_close(socket.descriptor)
+            return
+        }
+        sockets.append(socket)
+        if isAccepting { _ = clinux_epoll_add_listener(epoll, socket.descriptor, Self.token(socket)) }
+    }
+
+    /// Closes listening sockets.
+    /// - Parameter takesQueued: accepts first what waits in their queues, which would be reset; not for sockets that a successor holds too.
+    private mutating func unlisten(takesQueued: Bool, where isMeant: (ListeningSocket) -> Bool) {
+        for socket in sockets where isMeant(socket) {
+            if takesQueued { acceptClients(socket, rounds: .max) }
+            // Closing alone would leave it registered while another process holds it.
+            if isAccepting { _ = clinux_epoll_remove(epoll, socket.descriptor) }
+            _ = clinux_close(socket.descriptor)
+        }
+        sockets.removeAll(where: isMeant)
     }
 
     // MARK: - Commands
@@ -257,22 +290,23 @@ struct Worker: ~Copyable {
             tickets.append(ticket)
             hasTickets = true
             reportDrains()
-        case .stop(let milliseconds): stop(within: milliseconds)
+        case .listen(let socket): listen(socket)
+        case .unlisten(let number): unlisten(takesQueued: true) { $0.number == number }
+        case .stop(let milliseconds): stop(within: milliseconds, idleWithin: min(1000, milliseconds), takesQueued: true)
+        case .handOver(let milliseconds): stop(within: milliseconds, idleWithin: milliseconds, takesQueued: false)
         }
     }
 
-    /// Connections that were accepted but not served yet get a second to send their request; their answers say that it was the last.
-    private mutating func stop(within milliseconds: UInt64) {
+    /// Accepts no more. Connections that wait for a request get some time to send one; its answer says that it was the last.
+    private mutating func stop(within milliseconds: UInt64, idleWithin idle: UInt64, takesQueued: Bool) {
         guard !isStopping else { return }
         isStopping = true
         stopAt = now + milliseconds
-        acceptClients()
-        _ = clinux_close(listener)
-        listener = -1
+        unlisten(takesQueued: takesQueued) { _ in true }
         for index in 0..<slab.count {
             let connection = slab[UInt32(index)]
             guard connection.pointee.role == .client, connection.pointee.phase == .head else { continue }
-            timers.set(connection, deadline: now + min(1000, milliseconds), in: slab)
+            timers.set(connection, deadline: now + idle, in: slab)
         }
     }
 

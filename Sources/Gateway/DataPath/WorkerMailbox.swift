@@ -6,6 +6,12 @@ final class WorkerMailbox: Sendable {
     enum Command: Sendable {
         case adopt(CompiledTable)
         case awaitDrained(DrainTicket)
+        /// Accept from this socket, which becomes the worker's own.
+        case listen(ListeningSocket)
+        /// Close the socket of that number after what waits in its queue is accepted.
+        case unlisten(UInt32)
+        /// A successor accepts from the same sockets now: accept no more, finish what runs, let idle connections be used once more.
+        case handOver(within: UInt64)
         /// Accept no more, finish what runs, end at the latest after that many milliseconds.
         case stop(within: UInt64)
     }

@@ -52,6 +52,7 @@ final class WorkerMetrics: @unchecked Sendable {
     enum Gauge: Int, CaseIterable {
         case clients, inFlight, idleUpstreams, bufferBytes, held
         case accepted, receiveCalls, sendCalls, connects, retries, upstreamFailures, generation, loops
+        case handshakes, handshakeFailures, resumptions
     }
 
     private let series: UnsafeMutableRawPointer

@@ -15,6 +15,7 @@ enum HeadFault: UInt8, Error, CaseIterable {
     case conflictingFraming
     case unsupportedTransferCoding
     case malformedChunk
+    case plainHTTP
 
     var status: Int {
         switch self {
@@ -43,6 +44,7 @@ enum HeadFault: UInt8, Error, CaseIterable {
         case .conflictingFraming: "Content-Length and Transfer-Encoding exclude each other."
         case .unsupportedTransferCoding: "The only transfer coding known here is chunked."
         case .malformedChunk: "The chunked body is malformed."
+        case .plainHTTP: "This port speaks HTTPS; plain HTTP was sent to it."
         }
     }
 }

@@ -8,15 +8,22 @@ final class CompiledTable: @unchecked Sendable {
 
     let source: RouteTable
     let view: TableView
+    let listeners: CompiledListeners
 
     /// Counts tables up, so that a report can say which one is in force.
     let generation: Int
 
     /// - Parameter series: finds the number under which the metrics of a route and a backend are kept.
-    init(_ source: RouteTable, generation: Int, series: @escaping (MetricSeries) -> Int) {
+    init(
+        _ source: RouteTable,
+        generation: Int,
+        listeners: CompiledListeners = .none,
+        series: @escaping (MetricSeries) -> Int
+    ) {
         self.source = source
         self.generation = generation
-        var builder = TableBuilder(series: series)
+        self.listeners = listeners
+        var builder = TableBuilder(listeners: listeners, series: series)
         builder.add(source)
         view = builder.finish()
     }
@@ -26,6 +33,8 @@ final class CompiledTable: @unchecked Sendable {
 
 /// The rows of a compiled table behind plain pointers.
 struct TableView: BitwiseCopyable {
+    /// Freed by the table's ``CompiledListeners``.
+    let listeners: ListenerView
     let bytes: FlatArray<UInt8>
     let hosts: FlatArray<HostRow>
     let paths: FlatArray<PathRow>
@@ -62,6 +71,8 @@ struct TableView: BitwiseCopyable {
         var headers = RowRange()
         var query = RowRange()
         var rule: UInt32 = 0
+        /// The listeners that the rule is attached to, a bit each.
+        var listeners: UInt64 = .max
     }
 
     struct PairRow: BitwiseCopyable {

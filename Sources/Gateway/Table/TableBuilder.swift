@@ -1,5 +1,6 @@
 /// Lays out a ``RouteTable``; see ``TableView`` for the rows.
 struct TableBuilder {
+    private let listeners: CompiledListeners
     private let series: (MetricSeries) -> Int
     private var bytes: [UInt8] = []
     private var interned: [String: ByteRange] = [:]
@@ -22,7 +23,10 @@ struct TableBuilder {
         var order: Int
     }
 
-    init(series: @escaping (MetricSeries) -> Int) { self.series = series }
+    init(listeners: CompiledListeners, series: @escaping (MetricSeries) -> Int) {
+        self.listeners = listeners
+        self.series = series
+    }
 
     mutating func add(_ table: RouteTable) {
         for (index, backend) in table.backends.enumerated() { backendIndexes[backend.name] = UInt32(index) }
@@ -34,6 +38,7 @@ struct TableBuilder {
         var candidates: [TableView.CandidateRow] = []
         let paths = pathRows(&candidates)
         return TableView(
+            listeners: listeners.view,
             bytes: FlatArray(bytes),
             hosts: FlatArray(hosts),
             paths: FlatArray(paths),
@@ -51,9 +56,10 @@ struct TableBuilder {
     private mutating func add(_ rule: RouteTable.Rule) {
         let number = UInt32(rules.count)
         rules.append(row(rule))
+        let mask = listeners.mask(of: rule.listeners)
         for host in rule.hosts {
             let host = hostNumber(host.lowercased())
-            for match in rule.matches { add(match, host: host, rule: number) }
+            for match in rule.matches { add(match, host: host, rule: number, listeners: mask) }
         }
     }
 
@@ -126,9 +132,10 @@ struct TableBuilder {
 
     // MARK: - Matches
 
-    private mutating func add(_ match: RouteTable.Match, host: UInt32, rule: UInt32) {
+    private mutating func add(_ match: RouteTable.Match, host: UInt32, rule: UInt32, listeners: UInt64) {
         var row = TableView.CandidateRow()
         row.rule = rule
+        row.listeners = listeners
         row.method = intern(match.method ?? "")
         row.headers = addConditions(match.headers.map { RouteTable.Pair($0.name.lowercased(), $0.value) })
         row.query = addConditions(match.query)

@@ -10,6 +10,8 @@ struct RequestKey: BitwiseCopyable {
     var head: ByteSpan
     var fields: UnsafePointer<HeaderField>
     var fieldCount: Int
+    /// The listener that takes the request, as its bit; all bits where a table has no listeners.
+    var listeners: UInt64 = .max
 }
 
 struct RouteMatch: BitwiseCopyable {
@@ -144,6 +146,7 @@ extension TableView {
     private func firstCandidate(_ row: PathRow, _ request: RequestKey) -> Int? {
         for index in row.candidates.indices {
             let candidate = candidates[index]
+            if candidate.listeners & request.listeners == 0 { continue }
             if !candidate.method.isEmpty, !request.method.equals(text(candidate.method)) { continue }
             if candidate.headers.count > 0, !headersMatch(candidate, request) { continue }
             if candidate.query.count > 0, !queryMatches(candidate, request) { continue }
