@@ -96,6 +96,8 @@ final class SecureConnection: @unchecked Sendable {
     }
 
     deinit {
+        // A session that ends without both sides' farewell would not be resumed again.
+        SSL_set_shutdown(session, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         SSL_free(session)
         SSL_CTX_free(context)
     }
