@@ -10,6 +10,7 @@ package final class TestPlatform: Sendable {
     package let webPort: Int
     package let gatewayPort: Int
     private let second: Int
+    private static let seeds = Mutex(Int.random(in: 0..<1000))
 
     package var web: String { "http://127.0.0.1:\(webPort)" }
     package var gateway: String { "http://127.0.0.1:\(gatewayPort)" }
@@ -34,7 +35,11 @@ package final class TestPlatform: Sendable {
     }
 
     private init() {
-        let seed = Int.random(in: 0..<1000)
+        // Addresses repeat after sixty: platforms that run side by side get different ones.
+        let seed = Self.seeds.withLock { seeds in
+            seeds += 1
+            return seeds % 1000
+        }
         // Below the range that the kernel gives to outgoing connections, so that nobody takes a port between two starts.
         apiPort = 20_000 + seed * 4
         webPort = apiPort + 1
