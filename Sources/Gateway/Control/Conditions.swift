@@ -20,6 +20,18 @@ struct GatewayCondition: Hashable, Sendable {
     }
 }
 
+extension GatewayCondition {
+    /// A condition that holds, for the reason of its own name, unless there is a problem.
+    init(_ type: String, unless problem: AttachableGateway.Problem?, otherwise message: String) {
+        self.init(
+            type: type,
+            isTrue: problem == nil,
+            reason: problem?.reason ?? type,
+            message: problem?.message ?? message
+        )
+    }
+}
+
 /// A status that should stand in an object.
 struct GatewayStatus: Hashable, Sendable {
     var resource: Resource

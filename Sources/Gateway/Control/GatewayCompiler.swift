@@ -8,6 +8,8 @@ struct GatewayCompiler {
     let addresses: [String]
     /// RFC 3339, for conditions that changed.
     let now: String
+    var ports = ListenerBuilder.Ports.own
+    var checks = CertificateChecks()
 
     struct Result: Hashable, Sendable {
         var table: RouteTable
@@ -18,9 +20,15 @@ struct GatewayCompiler {
     func compile(_ objects: GatewayObjects) -> Result {
         let classes = objects.classes.filter { $0["spec", "controllerName"]?.string == Self.controllerName }
         let names = Set(classes.map { AnyObjectView($0).name })
-        var gateways = objects.gateways.compactMap { gateway in
+        var gateways = objects.gateways.sorted(by: Self.precedes).compactMap { gateway in
             names.contains(gateway["spec", "gatewayClassName"]?.string ?? "") ? AttachableGateway(gateway) : nil
         }
+        let grants = ReferenceGrants(objects.referenceGrants)
+        var listeners = ListenerBuilder(
+            certificates: CertificateResolver(secrets: objects.secrets, grants: grants, checks: checks),
+            ports: ports
+        )
+        for index in gateways.indices { listeners.add(&gateways[index]) }
         var builder = RouteBuilder(objects: objects)
         let routes = objects.routes.sorted(by: Self.precedes)
         let routeStatuses = routes.compactMap { route -> GatewayStatus? in
@@ -28,10 +36,12 @@ struct GatewayCompiler {
             return status(of: AnyObjectView(route), parents)
         }
         let statuses = classes.map { status(ofClass: AnyObjectView($0)) } + gateways.map(status) + routeStatuses
-        return Result(table: builder.table, statuses: statuses)
+        var table = builder.table
+        table.listeners = listeners.listeners
+        return Result(table: table, statuses: statuses)
     }
 
-    /// Older routes come first among equals, then names in order (Gateway API).
+    /// Older objects come first among equals, then names in order (Gateway API).
     private static func precedes(_ left: JSON, _ right: JSON) -> Bool {
         let (l, r) = (AnyObjectView(left), AnyObjectView(right))
         return (l.creationTimestamp, l.namespace, l.name) < (r.creationTimestamp, r.namespace, r.name)
@@ -53,7 +63,8 @@ struct GatewayCompiler {
 
     private func status(_ gateway: AttachableGateway) -> GatewayStatus {
         let object = gateway.object
-        let isAnyAccepted = gateway.listeners.contains { $0.problem == nil }
+        let isAnyAccepted = gateway.listeners.contains(where: \.isOpen)
+        let isAnyProgrammed = gateway.listeners.contains(where: \.isProgrammed)
         let conditions = [
             GatewayCondition(
                 type: "Accepted",
@@ -63,9 +74,9 @@ struct GatewayCompiler {
             ),
             GatewayCondition(
                 type: "Programmed",
-                isTrue: isAnyAccepted,
-                reason: isAnyAccepted ? "Programmed" : "Invalid",
-                message: isAnyAccepted ? "The gateway serves its routes." : "The gateway has no valid listener."
+                isTrue: isAnyProgrammed,
+                reason: isAnyProgrammed ? "Programmed" : "Invalid",
+                message: isAnyProgrammed ? "The gateway serves its routes." : "The gateway has no valid listener."
             ),
         ]
         let existing = object.status["conditions"]
@@ -80,30 +91,26 @@ struct GatewayCompiler {
     }
 
     private func status(_ listener: AttachableGateway.Listener, of gateway: AnyObjectView) -> JSON {
-        let problem = listener.problem
         let existing = gateway.status["listeners"]?.array?.first { $0["name"]?.string == listener.name }
+        let (open, all) = (listener.problem, listener.problem ?? listener.conflict ?? listener.references)
         let conditions = [
+            GatewayCondition("Accepted", unless: open, otherwise: "The listener is accepted."),
             GatewayCondition(
-                type: "Accepted",
-                isTrue: problem == nil,
-                reason: problem?.reason ?? "Accepted",
-                message: problem?.message ?? "The listener is accepted."
+                type: "Conflicted",
+                isTrue: listener.conflict != nil,
+                reason: listener.conflict?.reason ?? "NoConflicts",
+                message: listener.conflict?.message ?? "No other listener stands in its way."
             ),
             GatewayCondition(
                 type: "Programmed",
-                isTrue: problem == nil,
-                reason: problem == nil ? "Programmed" : "Invalid",
-                message: problem?.message ?? "The listener serves its routes."
+                isTrue: all == nil,
+                reason: all == nil ? "Programmed" : "Invalid",
+                message: all?.message ?? "The listener serves its routes."
             ),
-            GatewayCondition(
-                type: "ResolvedRefs",
-                isTrue: true,
-                reason: "ResolvedRefs",
-                message: "All references are resolved."
-            ),
+            GatewayCondition("ResolvedRefs", unless: listener.references, otherwise: "All references are resolved."),
         ]
         let kinds: [JSON] =
-            problem == nil ? [["group": "gateway.networking.k8s.io", "kind": "HTTPRoute"]] : []
+            open == nil ? [["group": "gateway.networking.k8s.io", "kind": "HTTPRoute"]] : []
         return [
             "name": .string(listener.name), "attachedRoutes": JSON(listener.attachedRoutes),
             "supportedKinds": .array(kinds),
@@ -137,50 +144,27 @@ struct GatewayCompiler {
     }
 }
 
+/// What all compilations of one gateway share.
+struct GatewayCompilerSettings: Sendable {
+    /// Where clients reach the gateway, for the statuses.
+    var addresses: [String]
+    /// Listeners are served at the ports that they name, not all at the gateway's own.
+    var opensPorts = false
+    let checks = CertificateChecks()
+
+    /// - Parameter unavailable: ports that could not be opened.
+    func compile(_ objects: GatewayObjects, _ unavailable: Set<Int> = []) -> GatewayCompiler.Result {
+        GatewayCompiler(
+            addresses: addresses,
+            now: Timestamp.now(),
+            ports: opensPorts ? .named(unavailable: unavailable) : .own,
+            checks: checks
+        ).compile(objects)
+    }
+}
+
 /// What became of a route at one of its parents.
 struct RouteParent: Hashable, Sendable {
     var reference: JSON
     var conditions: [GatewayCondition]
-}
-
-/// A gateway of ours while routes attach to it.
-struct AttachableGateway {
-    let object: AnyObjectView
-    var listeners: [Listener]
-
-    struct Listener {
-        var name: String
-        var port: Int
-        /// Empty for every host.
-        var hostname: String
-        var allowedNamespaces: JSON
-        var problem: Problem?
-        var attachedRoutes = 0
-    }
-
-    struct Problem: Hashable {
-        var reason: String
-        var message: String
-    }
-
-    init(_ gateway: JSON) {
-        object = AnyObjectView(gateway)
-        listeners = (gateway["spec", "listeners"]?.array ?? []).map(Self.listener)
-    }
-
-    private static func listener(_ json: JSON) -> Listener {
-        let proto = json["protocol"]?.string ?? "HTTP"
-        return Listener(
-            name: json["name"]?.string ?? "",
-            port: json["port"]?.int ?? 80,
-            hostname: (json["hostname"]?.string ?? "").lowercased(),
-            allowedNamespaces: json["allowedRoutes", "namespaces"] ?? ["from": "Same"],
-            problem: proto == "HTTP"
-                ? nil
-                : Problem(
-                    reason: "UnsupportedProtocol",
-                    message: "The protocol \(proto) is not supported; use HTTP."
-                )
-        )
-    }
 }

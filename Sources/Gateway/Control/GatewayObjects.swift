@@ -8,15 +8,20 @@ struct GatewayObjects: Hashable, Sendable {
     var namespaces: [JSON] = []
     var services: [JSON] = []
     var endpointSlices: [JSON] = []
+    var referenceGrants: [JSON] = []
+    /// Of type `kubernetes.io/tls`.
+    var secrets: [JSON] = []
 
     static let resources: [Resource] = [
-        .gatewayClasses, .gateways, .httpRoutes, .namespaces, .services, .endpointSlices,
+        .gatewayClasses, .gateways, .httpRoutes, .namespaces, .services, .endpointSlices, .referenceGrants,
     ]
 
     private static var fields: [(String, WritableKeyPath<GatewayObjects, [JSON]>)] {
         [
             ("gatewayClasses", \.classes), ("gateways", \.gateways), ("httpRoutes", \.routes),
             ("namespaces", \.namespaces), ("services", \.services), ("endpointSlices", \.endpointSlices),
+            ("referenceGrants", \.referenceGrants),
+            ("secrets", \.secrets),
         ]
     }
 

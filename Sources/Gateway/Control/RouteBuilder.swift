@@ -33,20 +33,24 @@ struct RouteBuilder {
             )
         }
         var hosts: [String] = []
+        var listeners: [String] = []
         var parents: [RouteParent] = []
         for reference in references {
             guard let index = gateways.firstIndex(where: { Self.isParent($0, reference, route) }) else { continue }
             let attachment = attach(route, reference, to: &gateways[index], isValid: problem == nil)
             hosts += attachment.hosts.filter { !hosts.contains($0) }
+            listeners += attachment.listeners.filter { !listeners.contains($0) }
             parents.append(RouteParent(reference: reference, conditions: [problem ?? attachment.condition, resolved]))
         }
-        if !hosts.isEmpty { append(rules, hosts) }
+        if !hosts.isEmpty { append(rules, hosts, listeners) }
         return parents
     }
 
-    private mutating func append(_ rules: [RouteTable.Rule], _ hosts: [String]) {
+    /// A request goes to the one listener that covers its host, so that hosts and listeners need no pairing.
+    private mutating func append(_ rules: [RouteTable.Rule], _ hosts: [String], _ listeners: [String]) {
         for var rule in rules {
             rule.hosts = hosts
+            rule.listeners = listeners
             table.rules.append(rule)
             for case let name? in rule.targets.map(\.backend) where !table.backends.contains(where: { $0.name == name })
             {
@@ -66,6 +70,7 @@ struct RouteBuilder {
 
     private struct Attachment {
         var hosts: [String]
+        var listeners: [String]
         var condition: GatewayCondition
     }
 
@@ -78,7 +83,7 @@ struct RouteBuilder {
         let named = gateway.listeners.indices.filter { index in
             let listener = gateway.listeners[index]
             return (reference["sectionName"]?.string.map { $0 == listener.name } ?? true)
-                && (reference["port"]?.int.map { $0 == listener.port } ?? true) && listener.problem == nil
+                && (reference["port"]?.int.map { $0 == listener.port } ?? true) && listener.isOpen
         }
         guard !named.isEmpty else {
             return refusal("NoMatchingParent", "The gateway has no valid listener that the reference names.")
@@ -91,10 +96,13 @@ struct RouteBuilder {
             )
         }
         var hosts: [String] = []
+        var listeners: [String] = []
         for index in open {
             let common = Hostnames.intersection(route.spec["hostnames"]?.array ?? [], gateway.listeners[index].hostname)
-            if !common.isEmpty, isValid { gateway.listeners[index].attachedRoutes += 1 }
+            guard !common.isEmpty else { continue }
+            if isValid { gateway.listeners[index].attachedRoutes += 1 }
             hosts += common
+            listeners.append(gateway.listeners[index].tableName)
         }
         guard !hosts.isEmpty else {
             return refusal("NoMatchingListenerHostname", "No hostname of the route is among those of the listeners.")
@@ -105,12 +113,13 @@ struct RouteBuilder {
             reason: "Accepted",
             message: "The route is accepted."
         )
-        return Attachment(hosts: isValid ? hosts : [], condition: condition)
+        return Attachment(hosts: isValid ? hosts : [], listeners: listeners, condition: condition)
     }
 
     private func refusal(_ reason: String, _ message: String) -> Attachment {
         Attachment(
             hosts: [],
+            listeners: [],
             condition: GatewayCondition(type: "Accepted", isTrue: false, reason: reason, message: message)
         )
     }

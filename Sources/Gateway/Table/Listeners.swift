@@ -8,7 +8,7 @@ extension RouteTable {
     /// `*`. TLS connections belong to the listener that the server name of their handshake selects; a request on them for a host of another
     /// listener is answered with 421, for a host of none with 404. A handshake that selects none is refused with `unrecognized_name`.
     package struct Listener: Hashable, Sendable {
-        /// `namespace/gateway/section`, or the name in the configuration file. Rules refer to it; stays the same from table to table.
+        /// Rules refer to it, and connections remember it: it stays the same from table to table.
         package var name: String
         /// A numeric address; empty for the gateway's own.
         package var address: String
@@ -32,7 +32,7 @@ extension RouteTable {
     package struct TLS: Hashable, Sendable {
         package enum Version: Hashable, Sendable { case v12, v13 }
 
-        /// At least one. The first whose names cover the server name is shown, else the first of all. Certificates of different kinds of
+        /// With none every handshake fails. The first whose names cover the server name is shown, else the first of all. Certificates of different kinds of
         /// keys for the same names may stand side by side; the client's abilities choose.
         package var certificates: [Certificate]
         package var minimumVersion: Version

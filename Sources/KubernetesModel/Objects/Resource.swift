@@ -71,6 +71,11 @@ extension Resource {
         plural: "httproutes",
         kind: "HTTPRoute"
     )
+    package static let referenceGrants = Resource(
+        group: "gateway.networking.k8s.io",
+        plural: "referencegrants",
+        kind: "ReferenceGrant"
+    )
     /// A deployed bundle of one environment; see the Releases target.
     package static let releases = Resource(group: "sampan.dev", plural: "releases", kind: "Release")
 }
