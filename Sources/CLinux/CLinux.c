@@ -302,3 +302,59 @@ uint64_t clinux_random(void) {
     }
     return value;
 }
+
+typedef union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(CLINUX_DESCRIPTORS_AT_ONCE * sizeof(int))];
+} descriptor_message;
+
+int clinux_send_descriptors(int socket, const int *descriptors, int count) {
+    if (count < 1 || count > CLINUX_DESCRIPTORS_AT_ONCE) return -EINVAL;
+    char byte = 1;
+    struct iovec piece = {.iov_base = &byte, .iov_len = 1};
+    descriptor_message control;
+    memset(&control, 0, sizeof control);
+    struct msghdr message = {
+        .msg_iov = &piece,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = CMSG_SPACE((size_t)count * sizeof(int)),
+    };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    memcpy(CMSG_DATA(header), descriptors, (size_t)count * sizeof(int));
+    ssize_t sent;
+    do sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : 0;
+}
+
+int clinux_receive_descriptors(int socket, int *descriptors, int capacity) {
+    char byte;
+    struct iovec piece = {.iov_base = &byte, .iov_len = 1};
+    descriptor_message control;
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t received;
+    do received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    while (received < 0 && errno == EINTR);
+    if (received < 0) return -errno;
+    if (received == 0) return 0;
+    int found = 0;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        int count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        for (int i = 0; i < count; i++) {
+            int descriptor;
+            memcpy(&descriptor, CMSG_DATA(header) + (size_t)i * sizeof(int), sizeof descriptor);
+            if (found < capacity) {
+                descriptors[found++] = descriptor;
+            } else {
+                close(descriptor);
+            }
+        }
+    }
+    return found > 0 ? found : -EBADMSG;
+}

@@ -1,19 +1,27 @@
 import CLinux
+import Foundation
 package import KubernetesClient
 import KubernetesModel
 package import Logging
-import ServiceLifecycle
+package import ServiceLifecycle
 
 /// A gateway: workers that serve, a controller that follows the cluster, and the admin socket.
 ///
 /// Serves from the snapshot file at once, and goes on serving while the cluster is away. On graceful shutdown, or `POST /stop`, it
-/// accepts no more, lets running requests finish within ``Configuration/gracePeriod`` and returns from `run()`.
+/// accepts no more, lets running requests finish within ``Configuration/gracePeriod`` and returns from `run()`; so it does after a
+/// successor took its sockets over (``Configuration/takesOver``).
 package struct GatewayProcess: Service {
     package struct Configuration: Sendable {
         /// A numeric address.
         package var host: String
-        /// Zero takes a free port.
+        /// For plain HTTP; zero takes a free one.
         package var port: Int
+        /// For TLS; `nil` for none, zero for a free one.
+        package var tlsPort: Int?
+        /// Whether the listeners of Gateways are served at the ports that they name; else all are at the gateway's own.
+        package var opensListenerPorts: Bool
+        /// Takes the listening sockets of the gateway that runs behind the admin socket, where there is one.
+        package var takesOver: Bool
         /// Zero takes one per processor.
         package var workers: Int
         package var adminSocket: String
@@ -28,6 +36,9 @@ package struct GatewayProcess: Service {
         package init(
             host: String = "0.0.0.0",
             port: Int,
+            tlsPort: Int? = nil,
+            opensListenerPorts: Bool = false,
+            takesOver: Bool = false,
             workers: Int = 0,
             adminSocket: String,
             snapshotFile: String? = nil,
@@ -38,6 +49,9 @@ package struct GatewayProcess: Service {
         ) {
             self.host = host
             self.port = port
+            self.tlsPort = tlsPort
+            self.opensListenerPorts = opensListenerPorts
+            self.takesOver = takesOver
             self.workers = workers
             self.adminSocket = adminSocket
             self.snapshotFile = snapshotFile
@@ -48,71 +62,89 @@ package struct GatewayProcess: Service {
         }
     }
 
+    /// Finds the cluster, for as long as that takes.
+    package typealias Connect = @Sendable () async throws -> any ClusterClient & Service
+
+    private enum Cluster {
+        case none
+        case known(any ClusterClient)
+        case found(Connect)
+    }
+
+    private enum Ending { case stopped, handedOver }
+
     private let configuration: Configuration
-    private let client: (any ClusterClient)?
+    private let cluster: Cluster
+    private let compiler: GatewayCompilerSettings
     private let logger: Logger
 
     /// - Parameter client: `nil` serves from the snapshot file alone.
     package init(configuration: Configuration, client: (any ClusterClient)?, logger: Logger) {
+        self.init(configuration, client.map { .known($0) } ?? .none, logger)
+    }
+
+    /// - Parameter connect: is called once and may wait until there is a cluster; the gateway serves meanwhile. It runs what it gets.
+    package init(configuration: Configuration, connect: @escaping Connect, logger: Logger) {
+        self.init(configuration, .found(connect), logger)
+    }
+
+    private init(_ configuration: Configuration, _ cluster: Cluster, _ logger: Logger) {
         self.configuration = configuration
-        self.client = client
+        self.cluster = cluster
         self.logger = logger
+        compiler = GatewayCompilerSettings(
+            addresses: configuration.addresses,
+            opensPorts: configuration.opensListenerPorts
+        )
     }
 
     package func run() async throws {
         _ = clinux_raise_file_limit()
-        let plane = try startDataPlane()
+        let plane = try makeDataPlane()
         let publisher = TablePublisher(plane: plane, grace: configuration.dataPath.holdTimeout, logger: logger)
         loadSnapshot(into: publisher)
-        configuration.onListening(plane.port)
-        let (stops, stop) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        let admin = AdminServer(
-            socket: configuration.adminSocket,
-            plane: plane,
-            publisher: publisher,
-            logger: logger
-        ) { stop.yield() }
-        let milliseconds = Int(configuration.gracePeriod / .milliseconds(1))
+        let link = AdminSocketLink(path: configuration.adminSocket)
+        let holder = try predecessor(behind: link)
+        let (endings, end) = AsyncStream<Ending>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let admin = admin(link, plane, publisher, holder, end)
         do {
-            try await withThrowingTaskGroup { group in
-                group.addTask { try await admin.run() }
-                group.addTask { await publisher.run() }
+            try await withThrowingTaskGroup(of: Ending.self) { group in
                 addController(publisher, to: &group)
-                group.addTask { await waitForStop(stops) }
-                // Whatever ends first ends the gateway: a stop, or a part that failed.
-                try await group.next()
-                try await finish(plane, within: milliseconds)
+                group.addTask { try await Self.running { try await admin.run() } }
+                group.addTask { await Self.running { await publisher.run() } }
+                group.addTask { await Self.running { await rotateTicketKeys(of: plane) } }
+                group.addTask { await waitForEnd(endings) }
+                // Pods that are withdrawn from here on are withdrawn in this process and in its predecessor.
+                try await admin.waitUntilStarted()
+                try await listen(plane, publisher, holder)
+                // Whatever ends first ends the gateway: a stop, a successor, or a part that failed.
+                let ending = try await group.next()
+                try await finish(plane, handingOver: ending == .handedOver)
+                link.leave()
                 group.cancelAll()
             }
         } catch {
-            try await finish(plane, within: milliseconds)
+            link.leave(to: holder)
+            try await finish(plane)
             throw error
         }
         logger.info("The gateway has stopped")
     }
 
-    // MARK: - Private
+    // MARK: - Starting
 
-    private func startDataPlane() throws -> DataPlane {
-        let workers = configuration.workers > 0 ? configuration.workers : Int(clinux_processor_count())
-        let plane = try DataPlane(
-            host: configuration.host,
-            port: configuration.port,
-            workers: workers,
+    private func makeDataPlane() throws -> DataPlane {
+        try DataPlane(
+            ports: .init(host: configuration.host, plain: configuration.port, tls: configuration.tlsPort),
+            workers: configuration.workers > 0 ? configuration.workers : Int(clinux_processor_count()),
             configuration: configuration.dataPath
         )
-        logger.info(
-            "The gateway listens",
-            metadata: ["host": "\(configuration.host)", "port": "\(plane.port)", "workers": "\(workers)"]
-        )
-        return plane
     }
 
     private func loadSnapshot(into publisher: TablePublisher) {
         guard let path = configuration.snapshotFile else { return }
         do {
             guard let objects = try SnapshotFile(path: path).load() else { return }
-            let compiler = GatewayCompiler(addresses: configuration.addresses, now: Timestamp.now())
             publisher.apply(compiler.compile(objects).table)
             logger.info("Serving from the snapshot", metadata: ["file": "\(path)"])
         } catch {
@@ -120,26 +152,144 @@ package struct GatewayProcess: Service {
         }
     }
 
-    private func addController(_ publisher: TablePublisher, to group: inout ThrowingTaskGroup<Void, any Error>) {
-        guard let client else { return }
-        let controller = GatewayController(
-            client: client,
-            publisher: publisher,
-            snapshot: configuration.snapshotFile.map(SnapshotFile.init),
-            addresses: configuration.addresses,
-            logger: logger
-        )
-        group.addTask { try await controller.run() }
+    /// The socket of the gateway that is to be taken over from.
+    private func predecessor(behind link: AdminSocketLink) throws -> String? {
+        guard link.isHeld else {
+            link.removeDead()
+            return nil
+        }
+        // The kernel would let both accept from the same ports.
+        guard configuration.takesOver else {
+            throw GatewayError(
+                "a gateway runs already behind \(link.path); stop it, or take over from it with --take-over"
+            )
+        }
+        return link.holder
     }
 
-    private func waitForStop(_ stops: AsyncStream<Void>) async {
-        await cancelWhenGracefulShutdown {
-            for await _ in stops { return }
+    /// Binds the ports, or takes them over from the gateway that runs.
+    private func listen(_ plane: DataPlane, _ publisher: TablePublisher, _ predecessor: String?) async throws {
+        if let predecessor {
+            await waitForCluster(publisher)
+            let taker = try await blocking { try HandOverTaker.ask(predecessor) }
+            plane.ticketKeys.adopt(taker.inheritance.letter.ticketKeys)
+            publisher.adopt(taker.inheritance.letter.withdrawals)
+            try plane.listen(inheriting: taker.inheritance.sockets)
+            try taker.confirm()
+        } else {
+            try plane.listen()
+        }
+        logger.info(
+            "The gateway listens",
+            metadata: [
+                "host": "\(configuration.host)", "port": "\(plane.port)",
+                "tlsPort": "\(plane.tlsPort.map(String.init) ?? "none")",
+                "tookOver": "\(predecessor != nil)",
+            ]
+        )
+        configuration.onListening(plane.port)
+    }
+
+    /// The snapshot may be older than what the predecessor serves. A cluster that is away is not waited for long.
+    private func waitForCluster(_ publisher: TablePublisher) async {
+        if case .none = cluster { return }
+        let deadline = ContinuousClock.now + .seconds(5)
+        while !publisher.isCurrent, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
+    }
+
+    private func addController(_ publisher: TablePublisher, to group: inout ThrowingTaskGroup<Ending, any Error>) {
+        switch cluster {
+        case .none: break
+        case .known(let client):
+            let controller = controller(client, publisher)
+            group.addTask { try await Self.running { try await controller.run() } }
+        case .found(let connect):
+            group.addTask {
+                try await Self.running {
+                    let client = try await connect()
+                    let controller = controller(client, publisher)
+                    try await withThrowingDiscardingTaskGroup { group in
+                        group.addTask { try await client.run() }
+                        group.addTask { try await controller.run() }
+                    }
+                }
+            }
         }
     }
 
-    private func finish(_ plane: DataPlane, within milliseconds: Int) async throws {
-        logger.info("The gateway stops")
-        try await blocking { plane.stop(within: milliseconds) }
+    private func controller(_ client: any ClusterClient, _ publisher: TablePublisher) -> GatewayController {
+        GatewayController(
+            client: client,
+            publisher: publisher,
+            snapshot: configuration.snapshotFile.map(SnapshotFile.init),
+            compiler: compiler,
+            logger: logger
+        )
+    }
+
+    private func admin(
+        _ link: AdminSocketLink,
+        _ plane: DataPlane,
+        _ publisher: TablePublisher,
+        _ predecessor: String?,
+        _ end: AsyncStream<Ending>.Continuation
+    ) -> AdminServer {
+        AdminServer(
+            link: link,
+            plane: plane,
+            publisher: publisher,
+            predecessor: predecessor.map(GatewayDrainClient.init),
+            logger: logger,
+            handOver: { path in
+                try await Self.handOver(plane, publisher, to: path)
+                end.yield(.handedOver)
+            },
+            stop: { end.yield(.stopped) }
+        )
+    }
+
+    // MARK: - Running
+
+    private static func running(_ body: () async throws -> Void) async rethrows -> Ending {
+        try await body()
+        return .stopped
+    }
+
+    private func rotateTicketKeys(of plane: DataPlane) async {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(60))
+                plane.ticketKeys.rotate(now: Int(Date().timeIntervalSince1970))
+            }
+        }
+    }
+
+    private func waitForEnd(_ endings: AsyncStream<Ending>) async -> Ending {
+        await cancelWhenGracefulShutdown {
+            for await ending in endings { return ending }
+            return .stopped
+        }
+    }
+
+    // MARK: - Ending
+
+    private static func handOver(_ plane: DataPlane, _ publisher: TablePublisher, to path: String) async throws {
+        let listening = plane.listening
+        guard !listening.isEmpty else { throw GatewayError("this gateway is stopping already") }
+        let giver = HandOverGiver(
+            letter: HandOverLetter(
+                sockets: listening.map { .init(address: $0, count: $1.count) },
+                ticketKeys: plane.ticketKeys.all,
+                withdrawals: publisher.withdrawals
+            ),
+            descriptors: listening.flatMap { $1 }
+        )
+        try await blocking { try giver.give(to: path) }
+    }
+
+    private func finish(_ plane: DataPlane, handingOver: Bool = false) async throws {
+        logger.info(handingOver ? "A successor took over" : "The gateway stops")
+        let milliseconds = Int(configuration.gracePeriod / .milliseconds(1))
+        try await blocking { plane.stop(within: milliseconds, handingOver: handingOver) }
     }
 }

@@ -39,6 +39,7 @@ final class Load: Sendable {
                 let client = try isKept ? kept ?? RawConnection(port: port) : RawConnection(port: port)
                 kept = client
                 let answer = try client.exchange(get(path))
+                if answer["Connection"] == "close" { kept = nil }
                 state.withLock { state in
                     if answer.status == 200 {
                         state.result.answers += 1

@@ -60,6 +60,7 @@ func withSecurePlane<Value>(
         table: table
     )
     defer { plane.stop(within: 0) }
+    try plane.listen()
     return try await body(plane, try plane.tlsPort.orThrow(GatewayError("there is no port for TLS")))
 }
 

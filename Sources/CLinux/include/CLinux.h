@@ -75,3 +75,12 @@ int clinux_thread_join(uint64_t thread);
 /// Raises the limit of open files to its hard bound; returns the limit in force.
 uint64_t clinux_raise_file_limit(void);
 uint64_t clinux_random(void);
+
+// Handing sockets to another process.
+
+enum { CLINUX_DESCRIPTORS_AT_ONCE = 64 };
+
+/// Sends copies of at most CLINUX_DESCRIPTORS_AT_ONCE descriptors over a Unix socket, with one byte.
+int clinux_send_descriptors(int socket, const int *descriptors, int count);
+/// Receives what one clinux_send_descriptors sent, closed on exec. Returns the number, 0 at the end of the stream.
+int clinux_receive_descriptors(int socket, int *descriptors, int capacity);

@@ -7,37 +7,63 @@ import ServiceLifecycle
 
 /// The gateway's own interface on a Unix socket: health, metrics, the table, draining, stopping.
 struct AdminServer: Service {
-    private let socket: String
+    private let link: AdminSocketLink
     private let plane: DataPlane
     private let publisher: TablePublisher
+    private let predecessor: GatewayDrainClient?
+    private let handOver: @Sendable (String) async throws -> Void
     private let stop: @Sendable () -> Void
     private let logger: Logger
+    private let starts: AsyncThrowingStream<Void, any Error>
+    private let started: AsyncThrowingStream<Void, any Error>.Continuation
 
+    /// - Parameters:
+    ///   - predecessor: one that may still have requests in flight.
+    ///   - handOver: gives the listening sockets to the successor that listens on a Unix socket.
     init(
-        socket: String,
+        link: AdminSocketLink,
         plane: DataPlane,
         publisher: TablePublisher,
+        predecessor: GatewayDrainClient?,
         logger: Logger,
+        handOver: @escaping @Sendable (String) async throws -> Void,
         stop: @escaping @Sendable () -> Void
     ) {
-        self.socket = socket
+        self.link = link
         self.plane = plane
         self.publisher = publisher
+        self.predecessor = predecessor
         self.logger = logger
+        self.handOver = handOver
         self.stop = stop
+        (starts, started) = AsyncThrowingStream.makeStream()
     }
 
     func run() async throws {
-        unlink(socket)  // left over from a gateway that was killed
         var quiet = logger
         quiet.logLevel = .warning
         let application = Application(
             router: router(),
-            configuration: .init(address: .unixDomainSocket(path: socket)),
-            onServerRunning: { _ in chmod(socket, 0o600) },
+            configuration: .init(address: .unixDomainSocket(path: link.own)),
+            onServerRunning: { _ in
+                chmod(link.own, 0o600)
+                link.take()
+                started.finish()
+            },
             logger: quiet
         )
-        try await application.run()
+        do {
+            try await application.run()
+            started.finish()
+        } catch {
+            started.finish(throwing: error)
+            throw error
+        }
+    }
+
+    /// Returns when the socket's name is taken.
+    func waitUntilStarted() async throws {
+        for try await _ in starts {}
     }
 
     // MARK: - Private
@@ -51,7 +77,25 @@ struct AdminServer: Service {
         }
         router.get("/metrics") { _, _ in Self.text(MetricsText.write(plane), type: "text/plain; version=0.0.4") }
         router.get("/table") { _, _ in Self.text(publisher.table.json.prettyString + "\n", type: "application/json") }
+        router.get("/listeners") { _, _ in
+            let listening: [JSON] = plane.listeningPorts.map { port, isTLS in
+                ["port": JSON(port), "tls": .bool(isTLS)]
+            }
+            return Self.text(JSON.array(listening).encodedString + "\n", type: "application/json")
+        }
         router.post("/drain") { request, _ in try await drain(request) }
+        router.post("/hand-over") { request, _ -> Response in
+            guard let path = request.uri.queryParameters["socket"]?.removingPercentEncoding else {
+                throw HTTPError(.badRequest, message: "the parameter socket is missing")
+            }
+            do {
+                try await handOver(path)
+            } catch {
+                logger.error("The hand-over failed", metadata: ["error": "\(error)"])
+                throw HTTPError(.internalServerError, message: "\(error)")
+            }
+            return Self.text("handed over\n")
+        }
         router.post("/stop") { _, _ -> Response in
             stop()
             return Self.text("stopping\n", status: .accepted)
@@ -67,8 +111,11 @@ struct AdminServer: Service {
         }
         let seconds = try Self.seconds(parameters["deadlineSeconds"].map { String($0) })
         let uid = parameters["uid"].map { String($0) } ?? ""
-        let inFlight = await publisher.withdraw(String(address), uid: uid, within: .seconds(seconds))
-        let answer: JSON = ["drained": .bool(inFlight == 0), "inFlight": JSON(inFlight)]
+        let deadline = Duration.seconds(seconds)
+        async let earlier = predecessor?.withdraw(podIP: String(address), podUID: uid, deadline: deadline)
+        let inFlight = await publisher.withdraw(String(address), uid: uid, within: deadline)
+        let isDrained = await earlier ?? true && inFlight == 0
+        let answer: JSON = ["drained": .bool(isDrained), "inFlight": JSON(inFlight)]
         return Self.text(answer.encodedString + "\n", type: "application/json")
     }
 

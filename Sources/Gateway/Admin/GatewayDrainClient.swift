@@ -21,7 +21,7 @@ package struct GatewayDrainClient: Sendable {
     // MARK: - Private
 
     private static func isDrained(_ path: String, _ target: String, timeout: Double) -> Bool {
-        guard let descriptor = connect(path, timeout: timeout) else { return true }
+        guard let descriptor = UnixSocket.connect(path, timeout: timeout) else { return true }
         defer { close(descriptor) }
         let request = Array(
             "POST \(target) HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".utf8
@@ -36,29 +36,5 @@ package struct GatewayDrainClient: Sendable {
             answer += buffer.prefix(count)
         }
         return !String(decoding: answer, as: UTF8.self).contains("\"drained\":false")
-    }
-
-    private static func connect(_ path: String, timeout: Double) -> Int32? {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return nil }
-        var limit = timeval(tv_sec: Int(timeout), tv_usec: Int((timeout - timeout.rounded(.down)) * 1_000_000))
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let isFitting = withUnsafeMutableBytes(of: &address.sun_path) { field in
-            guard path.utf8.count < field.count else { return false }
-            field.copyBytes(from: path.utf8)
-            return true
-        }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                Glibc.connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard isFitting, result == 0 else {
-            close(descriptor)
-            return nil
-        }
-        return descriptor
     }
 }

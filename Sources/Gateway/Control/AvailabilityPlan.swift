@@ -51,6 +51,11 @@ struct AvailabilityPlan {
         withdrawals[address] = Withdrawal(uid: known, since: now, wasNamed: named.map { $0.uid == known } ?? false)
     }
 
+    /// All withdrawals that hold.
+    var standing: [HandOverLetter.Withdrawal] {
+        withdrawals.map { HandOverLetter.Withdrawal(address: $0.key, uid: $0.value.uid) }
+    }
+
     /// What to publish now.
     mutating func outcome(now: UInt64) -> Outcome {
         var table = desired

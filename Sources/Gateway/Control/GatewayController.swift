@@ -10,33 +10,35 @@ struct GatewayController: Service {
     private let client: any ClusterClient
     private let publisher: TablePublisher
     private let snapshot: SnapshotFile?
-    private let addresses: [String]
+    private let compiler: GatewayCompilerSettings
     private let logger: Logger
     private let informers: Informers
+    private let secrets: Informer
     private let changes: AsyncStream<Void>
     private let saves: AsyncStream<GatewayObjects>
     private let saved: AsyncStream<GatewayObjects>.Continuation
 
-    /// - Parameter addresses: where clients reach the gateway, for the statuses.
     init(
         client: any ClusterClient,
         publisher: TablePublisher,
         snapshot: SnapshotFile?,
-        addresses: [String],
+        compiler: GatewayCompilerSettings,
         logger: Logger
     ) {
         self.client = client
         self.publisher = publisher
         self.snapshot = snapshot
-        self.addresses = addresses
+        self.compiler = compiler
         self.logger = logger
         informers = Informers(client, logger: logger)
+        secrets = Informer(client, .secrets, fieldSelector: "type=kubernetes.io/tls", logger: logger)
         let (changes, changed) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         (saves, saved) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.changes = changes
         for resource in GatewayObjects.resources {
             informers[resource].onChange { _, _ in changed.yield() }
         }
+        secrets.onChange { _, _ in changed.yield() }
         changed.yield()
     }
 
@@ -44,6 +46,7 @@ struct GatewayController: Service {
         try await cancelWhenGracefulShutdown {
             try await withThrowingDiscardingTaskGroup { group in
                 group.addTask { try await informers.run() }
+                group.addTask { try await secrets.run() }
                 group.addTask { await save() }
                 group.addTask { try await follow() }
             }
@@ -55,12 +58,16 @@ struct GatewayController: Service {
     private func follow() async throws {
         // Half of the objects would make a table without half of the routes.
         try await informers.waitUntilSynced()
+        try await secrets.waitUntilSynced()
         for await _ in changes {
             let objects = objects
-            let result = GatewayCompiler(addresses: addresses, now: Timestamp.now()).compile(objects)
+            let result = compiler.compile(objects)
             publisher.apply(result.table)
+            publisher.becomeCurrent()
             saved.yield(objects)
-            await write(result.statuses)
+            // Whether a port can be opened shows only now.
+            let unavailable = publisher.unavailablePorts
+            await write(unavailable.isEmpty ? result.statuses : compiler.compile(objects, unavailable).statuses)
         }
     }
 
@@ -75,6 +82,8 @@ struct GatewayController: Service {
         objects.namespaces = sorted(.namespaces)
         objects.services = sorted(.services)
         objects.endpointSlices = sorted(.endpointSlices)
+        objects.referenceGrants = sorted(.referenceGrants)
+        objects.secrets = secrets.snapshot().sorted { AnyObjectView($0).key < AnyObjectView($1).key }
         return objects
     }
 

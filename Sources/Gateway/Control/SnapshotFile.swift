@@ -13,7 +13,8 @@ struct SnapshotFile: Sendable {
 
     /// Replaces the file in one step: a temporary file, synced, then renamed. Blocks.
     func save(_ objects: GatewayObjects) throws {
-        let temporary = "\(path).new"
+        // At a hand-over two processes may save at the same time.
+        let temporary = "\(path).\(getpid()).new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw GatewayError("cannot write \(temporary)", errno: errno) }
         let bytes = objects.json.encoded()

@@ -16,6 +16,8 @@ final class TablePublisher: Service {
         var published = RouteTable()
         var nextChange: UInt64?
         var hasTable = false
+        var isCurrent = false
+        var problems: [String] = []
         var waiters: [Int: Waiter] = [:]
         var nextWaiter = 0
     }
@@ -35,6 +37,26 @@ final class TablePublisher: Service {
 
     /// A table was given at least once: what is answered from now on is meant.
     var hasTable: Bool { state.withLock(\.hasTable) }
+
+    /// What a successor must know although the cluster may not say it yet.
+    var withdrawals: [HandOverLetter.Withdrawal] { state.withLock { $0.plan.standing } }
+
+    func adopt(_ withdrawals: [HandOverLetter.Withdrawal]) {
+        state.withLock { state in
+            for withdrawal in withdrawals {
+                state.plan.withdraw(withdrawal.address, uid: withdrawal.uid, now: Self.now)
+            }
+            publish(&state)
+        }
+    }
+
+    /// The table in force comes from the cluster itself, not from a snapshot.
+    var isCurrent: Bool { state.withLock(\.isCurrent) }
+
+    func becomeCurrent() { state.withLock { $0.isCurrent = true } }
+
+    /// Ports that the table in force asks for and that cannot be opened.
+    var unavailablePorts: Set<Int> { plane.unavailablePorts }
 
     /// The table in force.
     var table: RouteTable { state.withLock(\.published) }
@@ -93,6 +115,11 @@ final class TablePublisher: Service {
             state.published = outcome.table
             let generation = plane.publish(outcome.table)
             logger.debug("Published a route table", metadata: ["generation": "\(generation)"])
+            let problems = plane.problems
+            if problems != state.problems {
+                for problem in problems { logger.error("A listener is not served", metadata: ["error": "\(problem)"]) }
+                state.problems = problems
+            }
         }
         let named = Set(outcome.table.backends.flatMap(\.endpoints).map(\.address))
         for (id, waiter) in state.waiters where !named.contains(waiter.address) {

@@ -30,19 +30,14 @@ final class DataPlane: Sendable {
         var groups: [ListenAddress: ListeningGroup] = [:]
         var nextGroup: UInt32 = 0
         var problems: [String] = []
+        var unavailablePorts: Set<Int> = []
         var threads: [UInt64] = []
-        var isStopped = false
+        /// Between ``listen(inheriting:)`` and ``stop(within:handingOver:)``.
+        var isListening = false
     }
 
-    /// Binds the listening sockets and starts one thread per worker.
-    /// - Parameter inherited: sockets that a predecessor gave; those that nothing asks for are closed.
-    init(
-        ports: Ports,
-        workers: Int,
-        configuration: DataPathConfiguration,
-        table: RouteTable = RouteTable(),
-        inherited: [ListenAddress: [Int32]] = [:]
-    ) throws {
+    /// Starts one thread per worker; nothing is accepted before ``listen(inheriting:)``.
+    init(ports: Ports, workers: Int, configuration: DataPathConfiguration, table: RouteTable = RouteTable()) throws {
         self.ports = ports
         members = try (0..<max(1, workers)).map { _ in
             Member(mailbox: try WorkerMailbox(), metrics: WorkerMetrics())
@@ -66,15 +61,9 @@ final class DataPlane: Sendable {
             let thread = try WorkerThread.start(worker, name: "gateway-\(number)")
             state.withLock { $0.threads.append(thread) }
         }
-        do {
-            try open(inherited)
-        } catch {
-            stop(within: 0)
-            throw error
-        }
     }
 
-    /// As ``init(ports:workers:configuration:table:inherited:)`` for plain HTTP on one port.
+    /// Serves plain HTTP on one port at once.
     convenience init(
         host: String,
         port: Int,
@@ -88,6 +77,12 @@ final class DataPlane: Sendable {
             configuration: configuration,
             table: table
         )
+        do {
+            try listen()
+        } catch {
+            stop(within: 0)
+            throw error
+        }
     }
 
     // MARK: - Listening
@@ -106,9 +101,11 @@ final class DataPlane: Sendable {
             + [ports.tls.map { ListenAddress(host: ports.host, port: $0, isTLS: true) }].compactMap(\.self)
     }
 
-    /// The gateway's own sockets must open; those of a table's listeners may fail, which ``problems`` tell.
-    private func open(_ inherited: [ListenAddress: [Int32]]) throws {
+    /// Begins to accept. The gateway's own ports must open; those of a table's listeners may fail, which ``problems`` tell.
+    /// - Parameter inherited: sockets that a predecessor gave; those that nothing asks for are closed.
+    func listen(inheriting inherited: [ListenAddress: [Int32]] = [:]) throws {
         try state.withLock { state in
+            state.isListening = true
             for address in own { try open(address, isOwn: true, inherited: inherited[address] ?? [], &state) }
             listen(&state, inherited)
             for (address, descriptors) in inherited where state.groups[address] == nil {
@@ -145,10 +142,12 @@ final class DataPlane: Sendable {
             state.groups[address] = nil
             for member in members { member.mailbox.send(.unlisten(group.number)) }
         }
+        state.unavailablePorts = []
         for address in wanted where state.groups[address] == nil {
             do {
                 try open(address, isOwn: false, inherited: inherited[address] ?? [], &state)
             } catch {
+                state.unavailablePorts.insert(address.port)
                 state.problems.append("\(error)")
             }
         }
@@ -168,10 +167,17 @@ final class DataPlane: Sendable {
     /// What the last table asks for and cannot have: certificates that cannot be used, ports that are taken.
     var problems: [String] { state.withLock(\.problems) }
 
+    /// The ports that are listened on, in order, and whether they are for TLS.
+    var listeningPorts: [(Int, isTLS: Bool)] {
+        state.withLock { $0.groups.values.map { ($0.port, $0.address.isTLS) } }.sorted { $0.0 < $1.0 }
+    }
+
+    var unavailablePorts: Set<Int> { state.withLock(\.unavailablePorts) }
+
     /// Every listening socket, for a successor. Valid until ``stop(within:handingOver:)``.
     var listening: [(ListenAddress, [Int32])] {
         state.withLock { state in
-            state.isStopped ? [] : state.groups.values.map { ($0.address, $0.descriptors) }
+            state.isListening ? state.groups.values.map { ($0.address, $0.descriptors) } : []
         }
     }
 
@@ -192,7 +198,7 @@ final class DataPlane: Sendable {
             state.table = compiled
             state.problems = state.listeners.problems
             for member in members { member.mailbox.send(.adopt(compiled)) }
-            if !state.isStopped { listen(&state) }
+            if state.isListening { listen(&state) }
             return compiled.generation
         }
     }
@@ -230,7 +236,7 @@ final class DataPlane: Sendable {
         let limit = UInt64(max(0, milliseconds))
         for member in members { member.mailbox.send(handingOver ? .handOver(within: limit) : .stop(within: limit)) }
         let threads = state.withLock { state in
-            state.isStopped = true
+            state.isListening = false
             defer { state.threads = [] }
             return state.threads
         }
