@@ -33,7 +33,8 @@ package struct DetachedProcess: Hashable, Sendable {
     }
 
     /// Starts `command` and records it; returns once the program is being executed.
-    package static func start(_ command: Command, logFile: FilePath, pidFile: FilePath) throws -> DetachedProcess {
+    /// - Parameter pidFile: `nil` for a program that records itself, with ``recordSelf(pidFile:)``.
+    package static func start(_ command: Command, logFile: FilePath, pidFile: FilePath?) throws -> DetachedProcess {
         try FileManager.default.createDirectory(
             atPath: logFile.removingLastComponent().string,
             withIntermediateDirectories: true
@@ -42,8 +43,34 @@ package struct DetachedProcess: Hashable, Sendable {
         guard let startTime = startTime(of: pid) else {
             throw HostError("\(command.program) ended at once; see \(logFile)")
         }
+        let process = DetachedProcess(pid: pid, startTime: startTime)
+        if let pidFile { try process.record(pidFile: pidFile) }
+        return process
+    }
+
+    /// Makes the calling process the one that `pidFile` names.
+    package static func recordSelf(pidFile: FilePath) throws {
+        guard let startTime = startTime(of: getpid()) else { return }
+        try DetachedProcess(pid: getpid(), startTime: startTime).record(pidFile: pidFile)
+    }
+
+    private func record(pidFile: FilePath) throws {
         try DurableFile.write(Array("\(pid) \(startTime)\n".utf8), to: pidFile)
-        return DetachedProcess(pid: pid, startTime: startTime)
+    }
+
+    /// Whether the process was started by `command` from the file that is the program now. Arguments of `ignored` at its end do not count.
+    package func runs(_ command: Command, ignoring ignored: [String] = []) -> Bool {
+        guard let line = try? Data(contentsOf: URL(filePath: "/proc/\(pid)/cmdline")) else { return false }
+        var arguments = line.split(separator: 0, omittingEmptySubsequences: false).dropLast()
+            .map { String(decoding: $0, as: UTF8.self) }
+        if !ignored.isEmpty, arguments.suffix(ignored.count) == ignored[...] { arguments.removeLast(ignored.count) }
+        return Array(arguments.dropFirst()) == command.arguments
+            && Self.isSameFile("/proc/\(pid)/exe", command.program.string)
+    }
+
+    private static func isSameFile(_ left: String, _ right: String) -> Bool {
+        var (l, r) = (stat(), stat())
+        return stat(left, &l) == 0 && stat(right, &r) == 0 && l.st_dev == r.st_dev && l.st_ino == r.st_ino
     }
 
     package var isRunning: Bool {

@@ -136,10 +136,11 @@ package struct Preflight: Sendable {
         let wanted = [
             ("Kubernetes API", settings.apiPort, "--api-port"), ("web", settings.webPort, "--web-port"),
             ("gateway", settings.gatewayPort, "--gateway-port"),
+            ("gateway's TLS", settings.gatewayTLSPort, "--gateway-tls-port"),
         ]
         return wanted.map { name, port, option in
             guard PortProbe.isTaken(port) else { return .ok("port \(port)", "free for \(name)") }
-            if port == portOfOwnGateway { return .ok("port \(port)", "served by the gateway of this home") }
+            if portsOfOwnGateway.contains(port) { return .ok("port \(port)", "served by the gateway of this home") }
             return Finding(
                 check: "port \(port)",
                 severity: .error,
@@ -149,10 +150,12 @@ package struct Preflight: Sendable {
         }
     }
 
-    /// The gateway outlives a server that crashed; the next server takes it over with its port.
-    private var portOfOwnGateway: Int? {
-        guard DetachedProcess.find(pidFile: home.pidFile("gateway")) != nil else { return nil }
-        return (try? Settings.load(from: home))?.gatewayPort
+    /// The gateway outlives a server that crashed; the next server takes it over with its ports.
+    private var portsOfOwnGateway: [Int] {
+        guard DetachedProcess.find(pidFile: home.pidFile("gateway")) != nil,
+            let saved = try? Settings.load(from: home)
+        else { return [] }
+        return [saved.gatewayPort, saved.gatewayTLSPort]
     }
 }
 

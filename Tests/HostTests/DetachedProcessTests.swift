@@ -43,10 +43,60 @@ struct DetachedProcessTests {
         }
     }
 
+    @Test func isReplacedByASuccessorWhenItsArgumentsChange() async throws {
+        try await withTemporaryHome { home in
+            // The successor records itself, then ends the one before it, as a gateway does.
+            let script = """
+                record() { echo "$$ $(cut -d ' ' -f 22 /proc/$$/stat)" > "$0.new" && mv "$0.new" "$0"; }
+                for word; do [ "$word" = --take-over ] && { old=$(cut -d ' ' -f 1 "$0"); record; kill "$old"; }; done
+                while :; do sleep 1; done
+                """
+            func supervised(_ port: String) -> SupervisedProcess {
+                let command = DetachedProcess.Command(
+                    program: "/bin/bash",
+                    arguments: ["-c", script, home.pidFile("gate").string, port],
+                    environment: ["PATH": "/usr/bin:/bin"]
+                )
+                return SupervisedProcess(
+                    name: "gate",
+                    command: command,
+                    takeOver: ["--take-over"],
+                    home: home,
+                    logger: logger
+                )
+            }
+            let first = try await supervised("80").adoptOrStart()
+            #expect(try await supervised("80").adoptOrStart() == first)
+            let second = try await supervised("81").adoptOrStart()
+            #expect(second != first)
+            #expect(try await supervised("81").adoptOrStart() == second)
+            try await waitUntil { !first.isRunning }
+            await supervised("81").stop(grace: .zero)
+            #expect(!second.isRunning)
+        }
+    }
+
+    @Test func aSuccessorThatFailsChangesNothing() async throws {
+        try await withTemporaryHome { home in
+            let running = SupervisedProcess(name: "gate", command: sleeper("sleep 60"), home: home, logger: logger)
+            let first = try await running.adoptOrStart()
+            let next = SupervisedProcess(
+                name: "gate",
+                command: sleeper("exit 1"),
+                takeOver: ["--take-over"],
+                home: home,
+                logger: logger
+            )
+            await #expect(throws: HostError.self) { try await next.adoptOrStart() }
+            #expect(DetachedProcess.find(pidFile: home.pidFile("gate")) == first)
+            await running.stop(grace: .zero)
+        }
+    }
+
     @Test func isStartedAgainWhenItIsKilledAndAdoptedByTheNextSupervisor() async throws {
         try await withTemporaryHome { home in
             let supervised = SupervisedProcess(name: "sleeper", command: sleeper(), home: home, logger: logger)
-            let first = try supervised.adoptOrStart()
+            let first = try await supervised.adoptOrStart()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await supervised.run() }
                 first.signal(SIGKILL)
@@ -58,7 +108,7 @@ struct DetachedProcessTests {
             }
             let second = try #require(DetachedProcess.find(pidFile: home.pidFile("sleeper")))
             let next = SupervisedProcess(name: "sleeper", command: sleeper(), home: home, logger: logger)
-            #expect(try next.adoptOrStart() == second)
+            #expect(try await next.adoptOrStart() == second)
             await next.stop(grace: .seconds(5))
             #expect(!second.isRunning)
         }

@@ -79,7 +79,8 @@ package final class TestPlatform: Sendable {
     package var options: [String] {
         [
             "--api-port", "\(apiPort)", "--web-port", "\(webPort)", "--gateway-port", "\(gatewayPort)",
-            "--pod-cidr", "10.\(second).0.0/16", "--service-cidr", "10.\(second + 1).0.0/16",
+            "--gateway-tls-port", "\(gatewayPort + 1)", "--pod-cidr", "10.\(second).0.0/16", "--service-cidr",
+            "10.\(second + 1).0.0/16",
         ]
     }
 

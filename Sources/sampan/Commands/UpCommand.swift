@@ -13,6 +13,7 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Port of the Kubernetes API on 127.0.0.1.") var apiPort: Int?
     @Option(help: "Port of console, REST API, git and registry on 127.0.0.1.") var webPort: Int?
     @Option(help: "Port on which applications are served.") var gatewayPort: Int?
+    @Option(help: "Port on which applications are served over TLS.") var gatewayTlsPort: Int?
     @Option(help: "Addresses of pods, such as 10.42.0.0/16.") var podCidr: String?
     @Option(help: "Addresses of services, such as 10.43.0.0/16.") var serviceCidr: String?
     @Option(help: "Applications are served at <project>-<environment>.<domain>.") var domain: String?
@@ -46,6 +47,7 @@ struct UpCommand: AsyncParsableCommand {
         settings.apiPort = try port(apiPort, "--api-port") ?? settings.apiPort
         settings.webPort = try port(webPort, "--web-port") ?? settings.webPort
         settings.gatewayPort = try port(gatewayPort, "--gateway-port") ?? settings.gatewayPort
+        settings.gatewayTLSPort = try port(gatewayTlsPort, "--gateway-tls-port") ?? settings.gatewayTLSPort
         settings.podCIDR = podCidr ?? settings.podCIDR
         settings.serviceCIDR = serviceCidr ?? settings.serviceCIDR
         settings.domain = domain ?? settings.domain

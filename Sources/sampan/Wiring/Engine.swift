@@ -26,7 +26,7 @@ struct Engine: Sendable {
         let runtime = Self.containerdConfiguration(home, settings)
         try runtime.write()
         containerd = Self.containerdProcess(home, runtime, logger)
-        _ = try containerd.adoptOrStart()
+        _ = try await containerd.adoptOrStart()
 
         let node = NodeConnectionAdapter()
         apiServer = try APIServer(

@@ -15,7 +15,13 @@ struct GatewaySupervision: Sendable {
     let services: [any Service]
 
     init(home: Home, settings: Settings, engine: Engine, board: ReadinessBoard, logger: Logger) {
-        let process = SupervisedProcess(name: "gateway", command: Self.command(home), home: home, logger: logger)
+        let process = SupervisedProcess(
+            name: "gateway",
+            command: Self.command(home, settings),
+            takeOver: ["--take-over"],
+            home: home,
+            logger: logger
+        )
         services = [
             PlatformObjects(client: engine.client, gatewayPort: settings.gatewayPort, logger: logger),
             process,
@@ -23,12 +29,16 @@ struct GatewaySupervision: Sendable {
         ]
     }
 
-    private static func command(_ home: Home) -> DetachedProcess.Command {
+    /// The ports stand among the arguments, so that a gateway with other ones is replaced.
+    private static func command(_ home: Home, _ settings: Settings) -> DetachedProcess.Command {
         let program =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
         return DetachedProcess.Command(
             program: FilePath(program),
-            arguments: ["gateway", "--home", home.path.string],
+            arguments: [
+                "gateway", "--home", home.path.string, "--port", "\(settings.gatewayPort)", "--tls-port",
+                "\(settings.gatewayTLSPort)",
+            ],
             environment: ProcessEnvironment.server
         )
     }

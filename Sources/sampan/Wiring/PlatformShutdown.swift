@@ -21,7 +21,7 @@ struct PlatformShutdown: Sendable {
         let network = Engine.network(home, settings)
         let runtime = Engine.containerdConfiguration(home, settings)
         if FileManager.default.fileExists(atPath: runtime.configurationPath) {
-            _ = try Engine.containerdProcess(home, runtime, logger).adoptOrStart()
+            _ = try await Engine.containerdProcess(home, runtime, logger).adoptOrStart()
             try await runtime.waitUntilReady()
             try await NodeAgent.removeEverything(Engine.nodeConfiguration(home, settings, network, runtime))
         }

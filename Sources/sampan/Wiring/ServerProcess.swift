@@ -46,10 +46,10 @@ struct ServerProcess: Sendable {
                 )
             }
         }
-        let ports = [settings.apiPort, settings.webPort, settings.gatewayPort]
+        let ports = [settings.apiPort, settings.webPort, settings.gatewayPort, settings.gatewayTLSPort]
         guard Set(ports).count == ports.count else {
             throw HostError(
-                "--api-port, --web-port and --gateway-port must differ, not be \(ports.map(String.init).joined(separator: ", "))"
+                "--api-port, --web-port, --gateway-port and --gateway-tls-port must differ, not be \(ports.map(String.init).joined(separator: ", "))"
             )
         }
     }
