@@ -19,6 +19,7 @@ struct TargetGraphTests {
         "Pipelines": ["Git", "Review", "KubernetesModel", "KubernetesClient"],
         "Releases": ["Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient"],
         "Gateway": ["CLinux", "KubernetesModel", "KubernetesClient"],
+        "LoadTesting": ["CLinux"],
         "Host": ["CLinux"],
         "CLinux": [],
         "TestKit": ["KubernetesModel", "KubernetesClient"],

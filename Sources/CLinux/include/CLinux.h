@@ -75,3 +75,5 @@ int clinux_thread_join(uint64_t thread);
 /// Raises the limit of open files to its hard bound; returns the limit in force.
 uint64_t clinux_raise_file_limit(void);
 uint64_t clinux_random(void);
+
+#include "CLinuxLoad.h"
