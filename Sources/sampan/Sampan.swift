@@ -12,7 +12,7 @@ struct Sampan: AsyncParsableCommand {
             UpCommand.self, DownCommand.self, StatusCommand.self, DoctorCommand.self, KubeconfigCommand.self,
             TokenCommand.self, ProjectCommand.self, PipelineCommand.self, DeployCommand.self,
             ReleasesCommand.self, RollbackCommand.self, LogsCommand.self, VersionCommand.self, ServerCommand.self,
-            GatewayCommand.self,
+            GatewayCommand.self, LoadCommand.self,
         ]
     )
 

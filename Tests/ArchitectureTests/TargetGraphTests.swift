@@ -20,6 +20,7 @@ struct TargetGraphTests {
         "Releases": ["Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient"],
         "FlowControl": [],
         "Gateway": ["CLinux", "COpenSSL", "FlowControl", "KubernetesModel", "KubernetesClient"],
+        "LoadTesting": ["CLinux"],
         "Host": ["CLinux"],
         "CLinux": [],
         "TestKit": ["KubernetesModel", "KubernetesClient"],

@@ -1,0 +1,59 @@
+import CLinux
+import Synchronization
+
+/// The flag that ends a test early; any thread may set it.
+final class StopFlag: Sendable {
+    private let flag = Atomic(false)
+
+    var isSet: Bool { flag.load(ordering: .relaxed) }
+
+    func set() { flag.store(true, ordering: .relaxed) }
+}
+
+/// What a generator thread says to the collector.
+enum GeneratorMessage: Sendable {
+    /// The accounts of a second, one for each class. Seconds come in order, none is left out.
+    case second(thread: Int, number: Int, tallies: [Tally])
+    /// Nothing more comes from this thread. Nanoseconds.
+    case finished(processorTime: UInt64)
+}
+
+/// A generator thread's way out.
+struct GeneratorLink: Sendable {
+    let thread: Int
+    let stop: StopFlag
+    // Holds at most a message a second and thread; the collector has nothing else to do.
+    let messages: AsyncStream<GeneratorMessage>.Continuation
+
+    var isStopped: Bool { stop.isSet }
+
+    func send(second: Int, tallies: [Tally]) {
+        messages.yield(.second(thread: thread, number: second, tallies: tallies))
+    }
+
+    func finish(processorTime: UInt64) { messages.yield(.finished(processorTime: processorTime)) }
+}
+
+/// Runs a generator on a thread of its own.
+final class GeneratorThread {
+    private var generator: Generator
+
+    init(_ generator: consuming Generator) { self.generator = generator }
+
+    /// The thread, to be joined by `clinux_thread_join`.
+    func start(name: String) throws -> UInt64 {
+        var thread: UInt64 = 0
+        let context = Unmanaged.passRetained(self)
+        let error = clinux_thread_start(
+            &thread,
+            name,
+            { Unmanaged<GeneratorThread>.fromOpaque($0!).takeRetainedValue().generator.run() },
+            context.toOpaque()
+        )
+        guard error == 0 else {
+            context.release()
+            throw LoadError("cannot start a thread", errno: -error)
+        }
+        return thread
+    }
+}
