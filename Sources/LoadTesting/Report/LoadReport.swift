@@ -80,7 +80,7 @@ package struct LoadSummary: Codable, Sendable {
 
     /// - Parameter duration: seconds to divide by.
     init(_ tally: Tally, duration: Double, withDistribution: Bool = false) {
-        offered = tally.offered
+        offered = tally.offered - min(tally.offered, tally.withdrawn)
         ended = tally.ended
         good = tally.count(of: .good)
         outcomes = Dictionary(
