@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import Glibc
 import TestKit
 import Testing
 
@@ -9,19 +10,10 @@ final class ScriptedServer: Sendable {
     private let listener: Int32
 
     init(answer: String, pieces: Int = 1) throws {
-        var address = clinux_address()
-        _ = clinux_parse_address("127.0.0.1", 0, &address)
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let listener = try Self.listen()
         self.listener = listener
-        var place = sockaddr_in()
-        place.sin_family = sa_family_t(AF_INET)
-        place.sin_addr.s_addr = inet_addr("127.0.0.1")
-        let bound = withUnsafePointer(to: &place) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        try #require(bound == 0 && listen(listener, 128) == 0 && clinux_local_address(listener, &address) == 0)
+        var address = clinux_address()
+        _ = clinux_local_address(listener, &address)
         port = Int(address.port)
         let bytes = Array(answer.utf8)
         Thread.detachNewThread {
@@ -31,6 +23,21 @@ final class ScriptedServer: Sendable {
                 Thread.detachNewThread { Self.serve(client, bytes, pieces) }
             }
         }
+    }
+
+    /// A blocking listener on a free port of 127.0.0.1.
+    private static func listen() throws -> Int32 {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var place = sockaddr_in()
+        place.sin_family = sa_family_t(AF_INET)
+        place.sin_addr.s_addr = inet_addr("127.0.0.1")
+        let bound = withUnsafePointer(to: &place) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(bound == 0 && Glibc.listen(listener, 128) == 0)
+        return listener
     }
 
     deinit {

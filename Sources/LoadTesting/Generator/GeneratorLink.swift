@@ -18,20 +18,67 @@ enum GeneratorMessage: Sendable {
     case finished(processorTime: UInt64)
 }
 
+<<<<<<< HEAD
+=======
+/// Messages on their way to the collector. Unlike an `AsyncStream` it goes on delivering when the collecting task is cancelled: the
+/// report of a test that was cancelled is complete.
+final class GeneratorMailbox: Sendable {
+    private struct State {
+        // Holds at most a message a second and thread; the collector has nothing else to do.
+        var messages: [GeneratorMessage] = []
+        var waiter: CheckedContinuation<GeneratorMessage, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    func send(_ message: GeneratorMessage) {
+        let waiter = state.withLock { state -> CheckedContinuation<GeneratorMessage, Never>? in
+            if state.waiter == nil { state.messages.append(message) }
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume(returning: message)
+    }
+
+    /// The next message; only one task may wait for it.
+    func next() async -> GeneratorMessage {
+        await withCheckedContinuation { continuation in
+            let message = state.withLock { state -> GeneratorMessage? in
+                guard state.messages.isEmpty else { return state.messages.removeFirst() }
+                state.waiter = continuation
+                return nil
+            }
+            if let message { continuation.resume(returning: message) }
+        }
+    }
+}
+
+>>>>>>> h-load
 /// A generator thread's way out.
 struct GeneratorLink: Sendable {
     let thread: Int
     let stop: StopFlag
+<<<<<<< HEAD
     // Holds at most a message a second and thread; the collector has nothing else to do.
     let messages: AsyncStream<GeneratorMessage>.Continuation
+=======
+    let mailbox: GeneratorMailbox
+>>>>>>> h-load
 
     var isStopped: Bool { stop.isSet }
 
     func send(second: Int, tallies: [Tally]) {
+<<<<<<< HEAD
         messages.yield(.second(thread: thread, number: second, tallies: tallies))
     }
 
     func finish(processorTime: UInt64) { messages.yield(.finished(processorTime: processorTime)) }
+=======
+        mailbox.send(.second(thread: thread, number: second, tallies: tallies))
+    }
+
+    func finish(processorTime: UInt64) { mailbox.send(.finished(processorTime: processorTime)) }
+>>>>>>> h-load
 }
 
 /// Runs a generator on a thread of its own.
