@@ -19,20 +19,6 @@ package struct LoadTest: Sendable {
     /// - Parameter onSecond: called after each second of the test, in order, from one task.
     package func run(onSecond: (LoadSecond) -> Void = { _ in }) async throws -> LoadReport {
         clinux_raise_file_limit()
-<<<<<<< HEAD
-        let (messages, continuation) = AsyncStream.makeStream(of: GeneratorMessage.self)
-        let startedAt = Date()
-        let threads = try startThreads(continuation)
-        var collector = LoadCollector(plan: plan, startedAt: startedAt)
-        var watch = ObjectiveWatch(plan: plan)
-        await withTaskCancellationHandler {
-            for await message in messages {
-                for second in collector.take(message) {
-                    onSecond(second)
-                    if watch.isHopeless(after: second) { stopFlag.set() }
-                }
-                if collector.isComplete { break }
-=======
         let mailbox = GeneratorMailbox()
         let startedAt = Date()
         let threads = try startThreads(mailbox)
@@ -44,7 +30,6 @@ package struct LoadTest: Sendable {
                     onSecond(second)
                     if watch.isHopeless(after: second) { stopFlag.set() }
                 }
->>>>>>> h-load
             }
         } onCancel: {
             stopFlag.set()
@@ -53,20 +38,12 @@ package struct LoadTest: Sendable {
         return collector.report(wasStopped: stopFlag.isSet)
     }
 
-<<<<<<< HEAD
-    private func startThreads(_ continuation: AsyncStream<GeneratorMessage>.Continuation) throws -> [UInt64] {
-=======
     private func startThreads(_ mailbox: GeneratorMailbox) throws -> [UInt64] {
->>>>>>> h-load
         let schedules = TrafficSplit.schedules(of: plan)
         // Late enough for all threads to be there, so that none of them starts behind.
         let start = clinux_monotonic() + 20_000_000
         let threads = try (0..<plan.threads).map { thread in
-<<<<<<< HEAD
-            let link = GeneratorLink(thread: thread, stop: stopFlag, messages: continuation)
-=======
             let link = GeneratorLink(thread: thread, stop: stopFlag, mailbox: mailbox)
->>>>>>> h-load
             return GeneratorThread(
                 try Generator(plan: plan, schedules: schedules, thread: thread, start: start, link: link)
             )

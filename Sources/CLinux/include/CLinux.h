@@ -84,8 +84,5 @@ enum { CLINUX_DESCRIPTORS_AT_ONCE = 64 };
 int clinux_send_descriptors(int socket, const int *descriptors, int count);
 /// Receives what one clinux_send_descriptors sent, closed on exec. Returns the number, 0 at the end of the stream.
 int clinux_receive_descriptors(int socket, int *descriptors, int capacity);
-<<<<<<< HEAD
-=======
 
->>>>>>> h-load
 #include "CLinuxLoad.h"

@@ -208,11 +208,7 @@ struct Generator: ~Copyable {
             classes[index].nextArrival = .max
             guard link.isStopped else { continue }
             // Whoever ends the test early takes back what was not sent yet.
-<<<<<<< HEAD
-            while classes[index].waiting.popFirst() != nil { tally(classes + index).pointee.offered &-= 1 }
-=======
             while classes[index].waiting.popFirst() != nil { tally(classes + index).pointee.withdrawn &+= 1 }
->>>>>>> h-load
         }
     }
 

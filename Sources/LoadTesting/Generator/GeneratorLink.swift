@@ -18,8 +18,6 @@ enum GeneratorMessage: Sendable {
     case finished(processorTime: UInt64)
 }
 
-<<<<<<< HEAD
-=======
 /// Messages on their way to the collector. Unlike an `AsyncStream` it goes on delivering when the collecting task is cancelled: the
 /// report of a test that was cancelled is complete.
 final class GeneratorMailbox: Sendable {
@@ -53,32 +51,19 @@ final class GeneratorMailbox: Sendable {
     }
 }
 
->>>>>>> h-load
 /// A generator thread's way out.
 struct GeneratorLink: Sendable {
     let thread: Int
     let stop: StopFlag
-<<<<<<< HEAD
-    // Holds at most a message a second and thread; the collector has nothing else to do.
-    let messages: AsyncStream<GeneratorMessage>.Continuation
-=======
     let mailbox: GeneratorMailbox
->>>>>>> h-load
 
     var isStopped: Bool { stop.isSet }
 
     func send(second: Int, tallies: [Tally]) {
-<<<<<<< HEAD
-        messages.yield(.second(thread: thread, number: second, tallies: tallies))
-    }
-
-    func finish(processorTime: UInt64) { messages.yield(.finished(processorTime: processorTime)) }
-=======
         mailbox.send(.second(thread: thread, number: second, tallies: tallies))
     }
 
     func finish(processorTime: UInt64) { mailbox.send(.finished(processorTime: processorTime)) }
->>>>>>> h-load
 }
 
 /// Runs a generator on a thread of its own.

@@ -68,11 +68,8 @@ package struct Tally: Sendable {
     static let longest: UInt64 = 3_600_000_000
 
     package var offered: UInt64 = 0
-<<<<<<< HEAD
-=======
     /// Of the offered requests, those taken back unsent because the test was ended early.
     package var withdrawn: UInt64 = 0
->>>>>>> h-load
     package var connections: UInt64 = 0
     /// Idempotent requests that went out again because a kept connection was closed before any byte of an answer (RFC 9110 §9.2.2).
     package var resent: UInt64 = 0
@@ -98,10 +95,7 @@ package struct Tally: Sendable {
 
     mutating func add(_ other: Tally) {
         offered += other.offered
-<<<<<<< HEAD
-=======
         withdrawn += other.withdrawn
->>>>>>> h-load
         connections += other.connections
         resent += other.resent
         receivedBytes += other.receivedBytes

@@ -80,11 +80,7 @@ package struct LoadSummary: Codable, Sendable {
 
     /// - Parameter duration: seconds to divide by.
     init(_ tally: Tally, duration: Double, withDistribution: Bool = false) {
-<<<<<<< HEAD
-        offered = tally.offered
-=======
         offered = tally.offered - min(tally.offered, tally.withdrawn)
->>>>>>> h-load
         ended = tally.ended
         good = tally.count(of: .good)
         outcomes = Dictionary(
