@@ -21,57 +21,59 @@ _Static_assert(CLINUX_READABLE == EPOLLIN && CLINUX_WRITABLE == EPOLLOUT, "event
 _Static_assert(CLINUX_FAILED == EPOLLERR && CLINUX_HUNG_UP == EPOLLHUP, "event bits");
 _Static_assert(CLINUX_PEER_CLOSED == EPOLLRDHUP, "event bits");
 
-static void from_sockaddr(const struct sockaddr_storage *from, clinux_address *to) {
+// A union, because memory must not be read through another type than it was written through.
+typedef union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_storage storage;
+} socket_address;
+
+static void from_sockaddr(const socket_address *from, clinux_address *to) {
     memset(to, 0, sizeof *to);
-    if (from->ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
-        memcpy(&to->low, &v4->sin_addr, 4);
-        to->port = ntohs(v4->sin_port);
+    if (from->any.sa_family == AF_INET) {
+        memcpy(&to->low, &from->v4.sin_addr, 4);
+        to->port = ntohs(from->v4.sin_port);
         to->family = 4;
         return;
     }
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
-    to->port = ntohs(v6->sin6_port);
-    if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-        memcpy(&to->low, v6->sin6_addr.s6_addr + 12, 4);
+    to->port = ntohs(from->v6.sin6_port);
+    if (IN6_IS_ADDR_V4MAPPED(&from->v6.sin6_addr)) {
+        memcpy(&to->low, from->v6.sin6_addr.s6_addr + 12, 4);
         to->family = 4;
         return;
     }
-    memcpy(&to->high, v6->sin6_addr.s6_addr, 8);
-    memcpy(&to->low, v6->sin6_addr.s6_addr + 8, 8);
+    memcpy(&to->high, from->v6.sin6_addr.s6_addr, 8);
+    memcpy(&to->low, from->v6.sin6_addr.s6_addr + 8, 8);
     to->family = 6;
 }
 
-static socklen_t to_sockaddr(const clinux_address *from, struct sockaddr_storage *to) {
+static socklen_t to_sockaddr(const clinux_address *from, socket_address *to) {
     memset(to, 0, sizeof *to);
     if (from->family == 4) {
-        struct sockaddr_in *v4 = (struct sockaddr_in *)to;
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(from->port);
-        memcpy(&v4->sin_addr, &from->low, 4);
-        return sizeof *v4;
+        to->v4.sin_family = AF_INET;
+        to->v4.sin_port = htons(from->port);
+        memcpy(&to->v4.sin_addr, &from->low, 4);
+        return sizeof to->v4;
     }
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)to;
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(from->port);
-    memcpy(v6->sin6_addr.s6_addr, &from->high, 8);
-    memcpy(v6->sin6_addr.s6_addr + 8, &from->low, 8);
-    return sizeof *v6;
+    to->v6.sin6_family = AF_INET6;
+    to->v6.sin6_port = htons(from->port);
+    memcpy(to->v6.sin6_addr.s6_addr, &from->high, 8);
+    memcpy(to->v6.sin6_addr.s6_addr + 8, &from->low, 8);
+    return sizeof to->v6;
 }
 
 int clinux_parse_address(const char *text, uint16_t port, clinux_address *address) {
-    struct sockaddr_storage storage;
-    memset(&storage, 0, sizeof storage);
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
-    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-    } else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
+    socket_address parsed;
+    memset(&parsed, 0, sizeof parsed);
+    if (inet_pton(AF_INET, text, &parsed.v4.sin_addr) == 1) {
+        parsed.v4.sin_family = AF_INET;
+    } else if (inet_pton(AF_INET6, text, &parsed.v6.sin6_addr) == 1) {
+        parsed.v6.sin6_family = AF_INET6;
     } else {
         return -EINVAL;
     }
-    from_sockaddr(&storage, address);
+    from_sockaddr(&parsed, address);
     address->port = port;
     return 0;
 }
@@ -106,46 +108,46 @@ static int fail_closing(int fd) {
 }
 
 int clinux_listen(const clinux_address *address, int backlog) {
-    struct sockaddr_storage storage;
+    socket_address storage;
     socklen_t length = to_sockaddr(address, &storage);
-    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(storage.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     int one = 1, zero = 0;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0) return fail_closing(fd);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0) return fail_closing(fd);
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0) return fail_closing(fd);
-    if (storage.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-    if (bind(fd, (struct sockaddr *)&storage, length) < 0) return fail_closing(fd);
+    if (storage.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+    if (bind(fd, &storage.any, length) < 0) return fail_closing(fd);
     if (listen(fd, backlog) < 0) return fail_closing(fd);
     return fd;
 }
 
 int clinux_local_address(int fd, clinux_address *address) {
-    struct sockaddr_storage storage;
+    socket_address storage;
     socklen_t length = sizeof storage;
-    if (getsockname(fd, (struct sockaddr *)&storage, &length) < 0) return -errno;
+    if (getsockname(fd, &storage.any, &length) < 0) return -errno;
     from_sockaddr(&storage, address);
     return 0;
 }
 
 int clinux_accept(int fd, clinux_address *peer) {
-    struct sockaddr_storage storage;
+    socket_address storage;
     socklen_t length = sizeof storage;
-    int accepted = accept4(fd, (struct sockaddr *)&storage, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int accepted = accept4(fd, &storage.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted < 0) return -errno;
     from_sockaddr(&storage, peer);
     return accepted;
 }
 
 int clinux_connect(const clinux_address *address, int *pending) {
-    struct sockaddr_storage storage;
+    socket_address storage;
     socklen_t length = to_sockaddr(address, &storage);
-    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(storage.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     *pending = 0;
-    if (connect(fd, (struct sockaddr *)&storage, length) == 0) return fd;
+    if (connect(fd, &storage.any, length) == 0) return fd;
     if (errno != EINPROGRESS) return fail_closing(fd);
     *pending = 1;
     return fd;
