@@ -96,10 +96,9 @@ package struct ImageBuilder: Sendable {
         _ output: ProgressOutput
     ) async throws -> String? {
         let image = "localhost/\(request.repository(of: caller.project)):build"
-        let labels = [
-            ("org.opencontainers.image.revision", caller.origin.commit),
-            ("org.opencontainers.image.source", caller.project.webURL),
-        ]
+        // Nothing that differs between commits: an image of the same inputs keeps its digest, and what runs it is not replaced. Which
+        // commit an image was built for say its tag, the record of builds and the release.
+        let labels = [("org.opencontainers.image.source", caller.project.webURL)]
         let program = buildah.build(
             request,
             labels: labels.filter { !$0.1.isEmpty },
