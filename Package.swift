@@ -201,7 +201,10 @@ let package = Package(
             "Registry",
             [asyncHTTPClient, crypto, hummingbird, httpTypes, logging, nioCore, nioHTTP1, subprocess, system]
         ),
-        tests("Pipelines", ["Git", "Review", hummingbird, logging, nioCore, serviceLifecycle, subprocess, system]),
+        tests(
+            "Pipelines",
+            ["Git", "Review", httpTypes, hummingbird, logging, nioCore, serviceLifecycle, subprocess, system]
+        ),
         tests(
             "Releases",
             [

@@ -7,9 +7,16 @@ extension Repository {
         package let target: String
     }
 
-    /// All branches as full reference names with their commits, sorted by name. The cheap listing for reconciling.
-    package func heads() async throws -> [Reference] {
-        let output = try await git.run(["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads"], in: path)
+    /// All branches as full reference names with their commits, sorted by name.
+    package func heads() async throws -> [Reference] { try await references(below: "refs/heads") }
+
+    /// All branches and tags as full reference names with what they point to. The cheap listing for reconciling.
+    package func branchesAndTags() async throws -> [Reference] {
+        try await references(below: "refs/heads", "refs/tags")
+    }
+
+    private func references(below folders: String...) async throws -> [Reference] {
+        let output = try await git.run(["for-each-ref", "--format=%(objectname) %(refname)"] + folders, in: path)
         return output.text.split(separator: "\n").map { line in
             Reference(name: String(line.dropFirst(41)), target: String(line.prefix(40)))
         }

@@ -57,7 +57,9 @@ extension Repository {
         // The file protocol honours --depth; a plain path would not.
         _ = try await git.run(fetch + ["file://\(path)", commit], in: tree, timeout: .seconds(600))
         _ = try await git.run(["remote", "add", "origin", request.origin], in: tree)
-        if !request.ref.isEmpty, try await git.output(["check-ref-format", "--branch", request.ref]).status == 0 {
+        if !request.ref.isEmpty,
+            try await git.output(["check-ref-format", "--branch", request.ref], in: tree).status == 0
+        {
             _ = try await git.run(["update-ref", "refs/remotes/origin/\(request.ref)", commit], in: tree)
         }
         _ = try await git.run(

@@ -67,8 +67,8 @@ package struct RepositoryStore: Sendable {
         try FileManager.default.removeItem(atPath: doomed)
     }
 
-    /// Removes what an interrupted run left behind: temporary files, and objects of pushes that were never accepted. Call it
-    /// once, before serving.
+    /// Removes what an interrupted run left behind: temporary files, objects of pushes that were never accepted, and locks, behind
+    /// which a reference could never move again. Call it once, before serving, when no git of an earlier run is alive.
     package func removeLeftovers() throws {
         let files = FileManager.default
         for name in try files.contentsOfDirectory(atPath: "\(root)/tmp") {
@@ -86,6 +86,14 @@ package struct RepositoryStore: Sendable {
             for name in try FileManager.default.contentsOfDirectory(atPath: folder) where name.hasPrefix(prefix) {
                 try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
             }
+        }
+        for name in try FileManager.default.contentsOfDirectory(atPath: path) where name.hasSuffix(".lock") {
+            try FileManager.default.removeItem(atPath: "\(path)/\(name)")
+        }
+        // No reference's name ends with .lock (git-check-ref-format).
+        let references = FileManager.default.enumerator(atPath: "\(path)/refs")
+        while let name = references?.nextObject() as? String {
+            if name.hasSuffix(".lock") { try FileManager.default.removeItem(atPath: "\(path)/refs/\(name)") }
         }
     }
 

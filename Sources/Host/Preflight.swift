@@ -30,6 +30,16 @@ package struct Preflight: Sendable {
         return machine + (includingPorts ? ports() : [])
     }
 
+    /// What the parts of the home take on the disk, the largest first. Looks at every file.
+    package func diskUse() -> Finding {
+        let folders = [
+            home.containerd, home.builder, home.registry, home.repositories, home.pipelines, home.kubernetes,
+        ]
+        let sizes = folders.map { ($0.lastComponent?.string ?? "", DiskUse.bytes(below: $0) >> 20) }
+        let text = sizes.sorted { $0.1 > $1.1 }.map { "\($0.0) \($0.1) MiB" }.joined(separator: ", ")
+        return .ok("disk use", text)
+    }
+
     // MARK: - Checks
 
     private func user() -> Finding {
@@ -115,15 +125,9 @@ package struct Preflight: Sendable {
 
     private func disk() -> Finding {
         let minimum = 2 << 30
-        var folder = home.path
-        while !FileManager.default.fileExists(atPath: folder.string), !folder.components.isEmpty {
-            folder.removeLastComponent()
-        }
-        var information = statvfs()
-        guard statvfs(folder.string, &information) == 0 else { return .ok("disk", "not measured") }
-        let free = Int(information.f_bavail) * Int(information.f_frsize)
-        let text = "\(free >> 20) MiB free at \(folder)"
-        guard free < minimum else { return .ok("disk", text) }
+        guard let space = DiskSpace(at: home.path) else { return .ok("disk", "not measured") }
+        let text = "\(space.free >> 20) of \(space.total >> 20) MiB free at \(home.path)"
+        guard space.free < minimum else { return .ok("disk", text) }
         return Finding(
             check: "disk",
             severity: .warning,

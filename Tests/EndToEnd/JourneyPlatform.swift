@@ -5,6 +5,9 @@ import Testing
 struct JourneyPlatform: SuiteTrait, TestScoping {
     @TaskLocal private static var running: TestPlatform?
 
+    /// The size of a disk of its own; `nil` leaves the home on the machine's disk.
+    var diskMebibytes: Int?
+
     /// The platform of the suite that runs.
     static var current: TestPlatform {
         get throws { try #require(running, "the suite needs the trait .journeyPlatform") }
@@ -16,7 +19,7 @@ struct JourneyPlatform: SuiteTrait, TestScoping {
         testCase: Test.Case?,
         performing function: @Sendable @concurrent () async throws -> Void
     ) async throws {
-        try await TestPlatform.with { platform in
+        try await TestPlatform.with(diskMebibytes: diskMebibytes) { platform in
             try await platform.addBaseImages("busybox:1.36")
             try await Self.$running.withValue(platform) { try await function() }
         }
@@ -25,4 +28,8 @@ struct JourneyPlatform: SuiteTrait, TestScoping {
 
 extension Trait where Self == JourneyPlatform {
     static var journeyPlatform: JourneyPlatform { JourneyPlatform() }
+
+    static func journeyPlatform(diskMebibytes: Int) -> JourneyPlatform {
+        JourneyPlatform(diskMebibytes: diskMebibytes)
+    }
 }

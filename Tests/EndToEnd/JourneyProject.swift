@@ -158,10 +158,11 @@ struct JourneyProject: Sendable {
         return try JSONDecoder().decode([Release].self, from: Data(text.utf8))
     }
 
+    /// Where the environment `daily` answers.
+    var host: String { "\(path.replacing("/", with: "-"))-daily.localhost" }
+
     /// The page of the environment `daily` through the gateway.
-    func page() async throws -> (status: Int, body: String) {
-        try await platform.page(host: "\(path.replacing("/", with: "-"))-daily.localhost")
-    }
+    func page() async throws -> (status: Int, body: String) { try await platform.page(host: host) }
 
     func waitForPage(_ text: String, within deadline: Duration = .seconds(20)) async throws {
         let end = ContinuousClock.now + deadline

@@ -65,6 +65,71 @@ struct JourneyTests {
     }
 
     @Test(.timeLimit(.minutes(4)))
+    func aServiceThatDidNotChangeIsNotReplaced() async throws {
+        try await JourneyProject.with("demo/pair") { project in
+            let first = try await project.push(Self.pair(version: 1))
+            try await project.succeed(first)
+            try await project.waitForPage("version 1")
+            let before = try await Self.pods(of: project)
+            let second = try await project.push(Self.pair(version: 2))
+            try await project.succeed(second)
+            try await project.waitForPage("version 2")
+            let after = try await Self.pods(of: project)
+            #expect(before["app"] != after["app"])
+            #expect(before["helper"] == after["helper"] && before["helper"]?.isEmpty == false)
+            // Both commits name the image that they share.
+            let digest = try await Self.digest(of: "helper", tag: first, project)
+            #expect(digest.hasPrefix("sha256:"))
+            #expect(try await Self.digest(of: "helper", tag: second, project) == digest)
+        }
+    }
+
+    /// Two services of which only `app` shows the version.
+    private static func pair(version: Int) -> [String: String] {
+        let application = JourneyApplication(version: version)
+        let manifest = application.manifest.components(separatedBy: "---\n")[0]
+        return application.files.merging(
+            [
+                ".gitlab-ci.yml": JourneyApplication.pipeline.replacing(
+                    "- sampan build --image app",
+                    with: "- sampan build --image app\n    - sampan build helper --image helper"
+                ),
+                "helper/Dockerfile": application.dockerfile,
+                "helper/www/index.html": "always the same\n",
+                "k8s/helper.yaml": manifest.replacing(": app\n", with: ": helper\n"),
+            ]
+        ) { $1 }
+    }
+
+    /// The names of the running pods by the service that they belong to.
+    private static func pods(of project: JourneyProject) async throws -> [String: [Substring]] {
+        var pods: [String: [Substring]] = [:]
+        for name in ["app", "helper"] {
+            pods[name] = try await project.platform.kubectl(
+                "get",
+                "pods",
+                "--namespace",
+                "demo-pair-daily",
+                "-l",
+                "app=\(name)",
+                "--field-selector",
+                "status.phase=Running",
+                "-o",
+                "jsonpath={range .items[*]}{.metadata.uid} {end}"
+            ).split(separator: " ")
+        }
+        return pods
+    }
+
+    private static func digest(of image: String, tag: String, _ project: JourneyProject) async throws -> String {
+        let reference = "docker://\(project.platform.registry)/\(project.path)/\(image):\(tag)"
+        return try await Shell.run(
+            "skopeo",
+            ["inspect", "--tls-verify=false", "--creds", "root:\(project.token)", "--format", "{{.Digest}}", reference]
+        )
+    }
+
+    @Test(.timeLimit(.minutes(4)))
     func aPushThatNeverBecomesReadyLeavesTheOldVersionServing() async throws {
         try await JourneyProject.with("demo/steady") { project in
             try await project.succeed(try await project.push(JourneyApplication(version: 1).files))

@@ -204,9 +204,10 @@ extension RepositoryStoreTests {
             for path in leftovers {
                 try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             }
-            try Data().write(to: URL(filePath: "\(repository.path)/sampan-index-x"))
+            let files = ["sampan-index-x", "HEAD.lock", "packed-refs.lock", "refs/heads/main.lock"]
+            for name in files { try Data().write(to: URL(filePath: "\(repository.path)/\(name)")) }
             try store.removeLeftovers()
-            for path in leftovers + ["\(repository.path)/sampan-index-x"] {
+            for path in leftovers + files.map({ "\(repository.path)/\($0)" }) {
                 #expect(!FileManager.default.fileExists(atPath: path))
             }
             #expect(try await repository.resolve("main") == commit.id)

@@ -45,13 +45,18 @@ import Testing
             }
         }
 
-        func create(_ name: String, restart: String = "Always", grace: Int = 30) async throws {
+        func create(
+            _ name: String,
+            restart: String = "Always",
+            grace: Int = 30,
+            pull: String = "IfNotPresent"
+        ) async throws {
             let pod: JSON = [
                 "metadata": ["name": .string(name), "namespace": "default"],
                 "spec": [
                     "nodeName": "node-1", "restartPolicy": .string(restart),
                     "terminationGracePeriodSeconds": JSON(grace),
-                    "containers": [["name": "main", "image": "i:1"]],
+                    "containers": [["name": "main", "image": "i:1", "imagePullPolicy": .string(pull)]],
                 ],
             ]
             _ = try await cluster.create(.pods, namespace: "default", pod)
@@ -76,6 +81,18 @@ import Testing
                         && $0["message"] == "Failed to create pod sandbox: no address left"
                 }
             )
+        }
+    }
+
+    @Test func aRegistryThatIsStartingFailsNoPull() async throws {
+        let fixture = Fixture()
+        let refused = RuntimeError(code: .other, message: "dial tcp 127.0.0.1:1: connect: connection refused")
+        fixture.runtime.failPulls([refused, refused])
+        try await fixture.withAgent { _ in
+            try await fixture.create("a", pull: "Always")
+            try await waitUntil("ready") { fixture.isReady("a") }
+            #expect(fixture.runtime.calls.filter { $0 == "pullImage" }.count == 3)
+            #expect(!fixture.cluster.all(.events).contains { $0["message"] == "Error: ErrImagePull" })
         }
     }
 

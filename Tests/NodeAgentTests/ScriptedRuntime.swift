@@ -11,6 +11,7 @@ final class ScriptedRuntime: ContainerRuntime {
         var containers: [Container] = []
         var next = 0
         var failures: [RuntimeError] = []
+        var pullFailures: [RuntimeError] = []
         var isDown = false
         var handler: (@Sendable (RuntimeEvent) -> Void)?
         var calls: [String] = []
@@ -21,6 +22,7 @@ final class ScriptedRuntime: ContainerRuntime {
 
     /// Makes the next attempts to run a sandbox fail.
     func failSandboxes(_ errors: [RuntimeError]) { state.withLock { $0.failures = errors } }
+    func failPulls(_ errors: [RuntimeError]) { state.withLock { $0.pullFailures = errors } }
     func setDown(_ isDown: Bool) { state.withLock { $0.isDown = isDown } }
 
     /// Tells of the exit first, and shows it after `delay`, as a real runtime may.
@@ -157,7 +159,12 @@ final class ScriptedRuntime: ContainerRuntime {
     }
 
     func images() async throws -> [RuntimeImage] { [] }
-    func pullImage(_ reference: String, credentials: RegistryCredentials?) async throws -> String { reference }
+    func pullImage(_ reference: String, credentials: RegistryCredentials?) async throws -> String {
+        try perform("pullImage") { state in
+            guard state.pullFailures.isEmpty else { throw state.pullFailures.removeFirst() }
+            return reference
+        }
+    }
     func removeImage(_ reference: String) async throws {}
 
     func watchEvents(_ handle: @escaping @Sendable (RuntimeEvent) -> Void) async throws {

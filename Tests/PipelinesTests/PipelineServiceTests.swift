@@ -79,6 +79,36 @@ struct PipelineServiceTests {
         }
     }
 
+    @Test func aPushWhosePipelineCouldNotBeMadeIsFoundAgain() async throws {
+        try await Workshop.with { shop in
+            let push = try await shop.commit([".gitlab-ci.yml": two])
+            let path = try shop.forge.repository(of: shop.project).path
+            try FileManager.default.moveItem(atPath: path, toPath: path + ".away")
+            await shop.service.pushed(push)
+            #expect(try await shop.service.store.pipelines(ofProject: shop.project.id).isEmpty)
+            try await shop.running {
+                try FileManager.default.moveItem(atPath: path + ".away", toPath: path)
+                try await eventually("no pipeline was made") {
+                    try await shop.service.store.pipelines(ofProject: shop.project.id).first?.status == .success
+                }
+            }
+        }
+    }
+
+    @Test func aJobWhoseTraceTheDiskRefusesGoesOn() async throws {
+        try await Workshop.with { shop in
+            shop.executor.script("one", .fails(.noSpace), .ends(.success))
+            let pipeline = try await shop.push("one: {script: x}\n")
+            try await shop.running { try await shop.wait(for: pipeline, .success) }
+            let id = shop.executor.assignments[0].jobID
+            #expect(shop.executor.assignments.map(\.jobID) == [id, id])
+            #expect(shop.executor.resumed == [id])
+            let trace = shop.trace(id)
+            #expect(trace.components(separatedBy: "Running job").count == 2, "\(trace)")
+            #expect(trace.components(separatedBy: "Job succeeded").count == 2, "\(trace)")
+        }
+    }
+
     @Test func runningJobsAreTakenUpAfterARestart() async throws {
         try await Workshop.with { shop in
             shop.executor.script("one", .waits)

@@ -154,7 +154,15 @@ struct PodExecutorTests {
             let cluster = MemoryCluster()
             let executor = executor(cluster)
             let trace = try JobTrace(path: "\(folder)/trace")
-            #expect(try await executor.run(assignment(), trace: trace, isResuming: true) == .gone)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { _ = try? await executor.run(assignment(), trace: trace, isResuming: true) }
+                try await waitUntil("a pod that was never made") { cluster.all(.pods).count == 1 }
+                try await waitUntil("its mark") { trace.hasSection("pod") }
+                group.cancelAll()
+            }
+            _ = try await cluster.delete(.pods, namespace: "sampan-jobs", name: "job-7")
+            let again = try JobTrace(path: "\(folder)/trace")
+            #expect(try await executor.run(assignment(), trace: again, isResuming: true) == .gone)
             #expect(cluster.all(.pods).isEmpty)
         }
     }

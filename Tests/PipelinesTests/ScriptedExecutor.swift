@@ -1,5 +1,6 @@
 import Pipelines
 import Synchronization
+import SystemPackage
 
 @testable import Pipelines
 
@@ -7,6 +8,7 @@ import Synchronization
 final class ScriptedExecutor: JobExecutor {
     enum Script: Sendable {
         case ends(JobOutcome)
+        case fails(Errno)
         /// Runs until it is stopped or released.
         case waits
     }
@@ -55,6 +57,7 @@ final class ScriptedExecutor: JobExecutor {
         try trace.append("output of \(assignment.name)\n")
         switch script {
         case .ends(let outcome): return outcome
+        case .fails(let error): throw error
         case .waits:
             let outcome = await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in

@@ -1,11 +1,13 @@
 import Foundation
 import FoundationNetworking
 import Git
+import HTTPTypes
 import Hummingbird
 import KubernetesModel
 import Logging
 import NIOCore
 import Review
+import Synchronization
 import Testing
 
 @testable import Pipelines
@@ -170,9 +172,11 @@ extension Workshop {
 
     static func serve<Value: Sendable>(
         _ service: PipelineService,
+        cutting: [Int] = [],
         _ body: @escaping @Sendable (Int) async throws -> Value
     ) async throws -> Value {
         let router = Router()
+        router.add(middleware: CuttingMiddleware(cuts: cutting))
         service.addRoutes(to: router)
         // Stands in for the builder: answers in pieces that do not end with lines.
         router.post("/api/v4/projects/:id/image_builds") { request, _ in
@@ -189,8 +193,20 @@ extension Workshop {
                 }
             )
         }
-        router.post("/api/v4/projects/:id/deploys") { _, _ in
-            Response(status: .ok, body: ResponseBody(byteBuffer: ByteBuffer(string: "half of\n")))
+        // Stands in for releases: goes away in the middle of the first answer.
+        let requests = Mutex<[String]>([])
+        router.post("/api/v4/projects/:id/deploys") { request, _ in
+            let query = request.uri.query ?? ""
+            let isFirst = requests.withLock { requests in
+                requests.append(query)
+                return requests.count == 1
+            }
+            let isSame = requests.withLock { Set($0).count == 1 }
+            let rest = "release 1 is deployed, the same request: \(isSame)\nsampan-exit-code: 0\n"
+            return Response(
+                status: .ok,
+                body: ResponseBody(byteBuffer: ByteBuffer(string: isFirst ? "half of\n" : rest))
+            )
         }
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
         var logger = Logger(label: "web")
@@ -207,6 +223,49 @@ extension Workshop {
             for await port in ports { return try await body(port) }
             throw Failure(description: "the server did not start")
         }
+    }
+}
+
+/// Cuts the first answers off in the middle of their bodies.
+private final class CuttingMiddleware: RouterMiddleware {
+    typealias Context = BasicRequestContext
+
+    private let cuts: Mutex<[Int]>
+
+    init(cuts: [Int]) {
+        self.cuts = Mutex(cuts)
+    }
+
+    func handle(
+        _ request: Request,
+        context: Context,
+        next: @concurrent (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        let response = try await next(request, context)
+        guard let cut = cuts.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else { return response }
+        let whole = response.body
+        let body = ResponseBody(contentLength: whole.contentLength) { writer in
+            let collector = CutWriter(rest: cut, writer: writer)
+            try await whole.write(collector)
+        }
+        return Response(status: response.status, headers: response.headers, body: body)
+    }
+}
+
+private struct CutWriter: ResponseBodyWriter {
+    var rest: Int
+    var writer: any ResponseBodyWriter
+
+    @concurrent
+    mutating func write(_ buffer: ByteBuffer) async throws {
+        try await writer.write(buffer.getSlice(at: buffer.readerIndex, length: min(rest, buffer.readableBytes))!)
+        rest -= buffer.readableBytes
+        if rest <= 0 { throw Failure(description: "cut") }
+    }
+
+    @concurrent
+    consuming func finish(_ trailingHeaders: HTTPFields?) async throws {
+        try await writer.finish(trailingHeaders)
     }
 }
 

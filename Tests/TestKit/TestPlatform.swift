@@ -16,11 +16,27 @@ package final class TestPlatform: Sendable {
     package var gateway: String { "http://127.0.0.1:\(gatewayPort)" }
     package var registry: String { "127.0.0.1:\(webPort)" }
 
-    /// Runs `body` on a platform that is up, takes it down and expects no leftovers.
-    package static func with(_ body: (TestPlatform) async throws -> Void) async throws {
+    /// Runs `body` on a platform that is up, takes it down and expects no leftovers. With `diskMebibytes` its home is a disk of that
+    /// size, which can become full without harm to others.
+    package static func with(
+        diskMebibytes: Int? = nil,
+        _ body: (TestPlatform) async throws -> Void
+    ) async throws {
         let platform = TestPlatform()
         // A run that was ended in the middle may have left a home of this name.
         try? FileManager.default.removeItem(atPath: platform.home)
+        if let diskMebibytes { try await platform.mountDisk(mebibytes: diskMebibytes) }
+        do {
+            try await run(platform, body)
+        } catch {
+            if diskMebibytes != nil { try? await platform.unmountDisk() }
+            throw error
+        }
+        if diskMebibytes != nil { try await platform.unmountDisk() }
+        try await platform.expectNoLeftovers()
+    }
+
+    private static func run(_ platform: TestPlatform, _ body: (TestPlatform) async throws -> Void) async throws {
         do {
             try await platform.up()
             try await body(platform)
@@ -31,7 +47,15 @@ package final class TestPlatform: Sendable {
             throw error
         }
         try await platform.down()
-        try await platform.expectNoLeftovers()
+    }
+
+    private func mountDisk(mebibytes: Int) async throws {
+        try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
+        try await Shell.run("mount", ["-t", "tmpfs", "-o", "size=\(mebibytes)m,mode=700", "sampan-test", home])
+    }
+
+    private func unmountDisk() async throws {
+        try await Shell.run("umount", [home])
     }
 
     private init() {
@@ -132,6 +156,9 @@ package final class TestPlatform: Sendable {
         }
         return pid
     }
+
+    /// Where this platform's containerd answers `ctr --address`.
+    package var containerdSocket: String { "\(home)/containerd/containerd.sock" }
 
     // MARK: - Leftovers
 

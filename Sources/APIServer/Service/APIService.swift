@@ -126,6 +126,12 @@ extension StatusError {
                 details: ["retryAfterSeconds": 1]
             )
         case .writeFailed(let why): self = .internalError("the store could not be written: \(why)")
+        case .diskFull:
+            self = StatusError(
+                code: 507,
+                reason: "InsufficientStorage",
+                message: "the disk of the platform is full, nothing was changed: free space and try again"
+            )
         case .isClosed: self = .unavailable("the server is shutting down")
         }
     }

@@ -164,7 +164,8 @@ extension ObjectStore {
             if !changes.isEmpty { try log.append(changes.map { LogRow($0.event) }) }
         } catch {
             logger.error("the store could not be written", metadata: ["error": "\(error)"])
-            for write in batch { write.continuation.resume(throwing: StoreError.writeFailed("\(error)")) }
+            let failure = error as? StoreError ?? .writeFailed("\(error)")
+            for write in batch { write.continuation.resume(throwing: failure) }
             return
         }
         end(state.withLock { $0.publish(changes, at: .now) })

@@ -17,7 +17,7 @@ protocol RevisionLog: Sendable {
     /// Calls `body` with every kept row, in ascending order of revision.
     func forEachRow(_ body: (LogRow) throws -> Void) throws
 
-    /// Makes `rows` durable, all or none, before it returns.
+    /// Makes `rows` durable, all or none, before it returns. Throws ``StoreError/diskFull`` when there is no room for them.
     func append(_ rows: [LogRow]) throws
 
     /// Gives up rows up to `revision` that a later row supersedes, and deletions.

@@ -36,20 +36,26 @@ final class SQLiteLog: RevisionLog {
     }
 
     func append(_ rows: [LogRow]) throws {
-        try database.write { database in
-            let statement = try database.cachedStatement(
-                sql: """
-                    INSERT INTO log (revision, resource, namespace, name, uid, deleted, value)
-                    VALUES (?, ?, ?, ?, ?, ?, ?)
-                    """
-            )
-            for row in rows {
-                try row.value.withUnsafeBytes { bytes in
-                    try statement.execute(arguments: [
-                        row.revision, row.key.collection, row.key.namespace, row.key.name, row.uid, row.isDeletion,
-                        Data(bytes),
-                    ])
-                }
+        do {
+            try database.write { try Self.insert(rows, in: $0) }
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
+            throw StoreError.diskFull
+        }
+    }
+
+    private static func insert(_ rows: [LogRow], in database: Database) throws {
+        let statement = try database.cachedStatement(
+            sql: """
+                INSERT INTO log (revision, resource, namespace, name, uid, deleted, value)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
+                """
+        )
+        for row in rows {
+            try row.value.withUnsafeBytes { bytes in
+                try statement.execute(arguments: [
+                    row.revision, row.key.collection, row.key.namespace, row.key.name, row.uid, row.isDeletion,
+                    Data(bytes),
+                ])
             }
         }
     }

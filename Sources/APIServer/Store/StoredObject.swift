@@ -105,5 +105,7 @@ enum StoreError: Error, Equatable {
     case overloaded
     /// The log could not be written; nothing was changed.
     case writeFailed(String)
+    /// The log's disk has no room; nothing was changed.
+    case diskFull
     case isClosed
 }

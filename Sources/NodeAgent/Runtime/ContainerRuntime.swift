@@ -127,6 +127,9 @@ struct RuntimeError: Error, Hashable, CustomStringConvertible {
     var code: Code
     var message: String
     var description: String { message }
+
+    /// Whether a registry could not be reached because nothing listens there, in containerd's words.
+    var isRefusedConnection: Bool { message.contains("connection refused") }
 }
 
 // MARK: - What is asked for

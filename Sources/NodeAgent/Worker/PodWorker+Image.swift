@@ -42,7 +42,7 @@ extension PodWorker {
         context.events.record(.normal, pod.json, reason: "Pulling", "Pulling image \"\(definition.image)\"")
         let start = ContinuousClock.now
         do {
-            let pulled = try await termination.unlessOpened { try await self.pullWithAnyCredentials(definition.image) }
+            let pulled = try await termination.unlessOpened { try await self.pullPatiently(definition.image) }
             guard let reference = pulled else { return nil }
             state.withLock { state in
                 state.memory.pulls.forget(definition.image)
@@ -59,6 +59,19 @@ extension PodWorker {
         } catch let error as RuntimeError {
             await pullFailed(definition, error.message)
             return nil
+        }
+    }
+
+    /// Gives a registry that refuses connections a moment: this platform's own does so while it starts, and a pull that failed
+    /// would fail the job or the release that the pod belongs to.
+    private func pullPatiently(_ image: String) async throws -> String {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while true {
+            do {
+                return try await pullWithAnyCredentials(image)
+            } catch let error as RuntimeError where error.isRefusedConnection && ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(250))
+            }
         }
     }
 

@@ -37,8 +37,13 @@ package final class JobTrace: Sendable {
     package func append(_ bytes: [UInt8]) throws {
         guard !bytes.isEmpty else { return }
         try state.withLock { state in
-            _ = try state.file.writeAll(bytes)
-            state.length += bytes.count
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                // A disk that becomes full in the middle keeps a part, which must not be written again.
+                let count = try rest.withUnsafeBytes { try state.file.write($0) }
+                state.length += count
+                rest = rest.dropFirst(count)
+            }
         }
     }
 
@@ -46,11 +51,19 @@ package final class JobTrace: Sendable {
         try append(Array(text.utf8))
     }
 
+    func hasSection(_ name: String) -> Bool { state.withLock { $0.sections[name] != nil } }
+
+    /// Writes a section whose text is known, once: a trace that has it already, wholly or in part, gets only what is missing.
+    package func appendOnce(_ text: String, section name: String) throws {
+        var section = try TraceSection(name, of: self, secrets: [])
+        try section.append(Array(text.utf8))
+        try section.finish()
+    }
+
     /// Where the section begins: here, when it is new.
     func beginSection(_ name: String) throws -> Int {
         try state.withLock { state in
             if let start = state.sections[name] { return start }
-            state.sections[name] = state.length
             let file = try FileDescriptor.open(
                 FilePath(path + ".sections"),
                 .writeOnly,
@@ -58,6 +71,7 @@ package final class JobTrace: Sendable {
                 permissions: [.ownerReadWrite]
             )
             _ = try file.closeAfter { try file.writeAll(Array("\(name) \(state.length)\n".utf8)) }
+            state.sections[name] = state.length
             return state.length
         }
     }

@@ -21,6 +21,9 @@ package struct PodExecutor: JobExecutor {
         }
     }
 
+    /// A section without text: the trace remembers with it that the pod was made.
+    private static let podMark = "pod"
+
     private let client: any ClusterClient
     private let configuration: Configuration
     private let logger: Logger
@@ -65,9 +68,11 @@ package struct PodExecutor: JobExecutor {
     package func run(_ assignment: JobAssignment, trace: JobTrace, isResuming: Bool) async throws -> JobOutcome {
         let name = JobPod.name(assignment.jobID)
         if try await client.find(.pods, namespace: configuration.namespace, name: name) == nil {
-            guard !isResuming else { return .gone }
+            // Only a pod that was there can be gone: a crash may have come before it was made.
+            guard !(isResuming && trace.hasSection(Self.podMark)) else { return .gone }
             try await create(assignment)
         }
+        _ = try trace.beginSection(Self.podMark)
         let box = PodBox()
         return try await withThrowingTaskGroup(of: JobOutcome?.self) { group in
             group.addTask { try await watch(name, box) }

@@ -23,20 +23,63 @@ enum HelperScripts {
                 fi
             } >&3 2>/dev/null &
             nc "$SAMPAN_API_HOST" "$SAMPAN_API_PORT" <&3
+            # Nobody reads any more what it may still want to write.
+            kill $! 2>/dev/null
             exec 3>&-
         }
+        # STATUS is 000 when nothing answered.
         read_head() {
             STATUS=000
             CHUNKED=0
+            LENGTH=
             IFS= read -r line || return 1
             STATUS=${line#* }
             STATUS=${STATUS%% *}
             while IFS= read -r line && [ "$line" != "$CR" ] && [ -n "$line" ]; do
                 case "$line" in
                 [Tt]ransfer-[Ee]ncoding:*chunked*) CHUNKED=1 ;;
+                [Cc]ontent-[Ll]ength:*)
+                    LENGTH=${line#*:}
+                    LENGTH=${LENGTH%"$CR"}
+                    LENGTH=${LENGTH# }
+                    ;;
                 esac
             done
             return 0
+        }
+        # Where the platform goes away in the middle, commands end with this code: they may be run again once it is back.
+        LOST=75
+        # Waits until the platform answers anything; gives up after SAMPAN_PATIENCE seconds.
+        await_platform() {
+            waited=0
+            until http GET /version 2>/dev/null | { read_head; [ "$STATUS" != 000 ]; }; do
+                [ $waited = 0 ] && echo "WARNING: the platform does not answer; waiting for it"
+                waited=$((waited + 1))
+                [ $waited -lt "${SAMPAN_PATIENCE:-300}" ] || return 1
+                sleep 1
+            done
+        }
+        # Runs a command until it succeeds: three times, and up to ten times more when the platform went away. A command that ends
+        # with 4 was answered no, and is not run again.
+        attempt() {
+            failures=0
+            losses=0
+            while :; do
+                "$@"
+                result=$?
+                case $result in
+                0 | 4) return $result ;;
+                "$LOST")
+                    losses=$((losses + 1))
+                    [ $losses -le 10 ] && await_platform && continue
+                    return 1
+                    ;;
+                esac
+                failures=$((failures + 1))
+                [ $failures -lt 3 ] || return 1
+                echo "WARNING: trying again in $failures s"
+                sleep $failures
+            done
         }
         section_start() { printf '\033[0Ksection_start:%s:%s\r\033[0K\033[36;1m%s\033[0;m\n' "$(date +%s)" "$1" "$2"; }
         section_end() { printf '\033[0Ksection_end:%s:%s\r\033[0K' "$(date +%s)" "$1"; }
@@ -58,41 +101,39 @@ enum HelperScripts {
         . "$B/http.sh"
         . "$J/settings"
 
-        fetch_sources() {
-            http GET "/jobs/$CI_JOB_ID/sources" | {
-                read_head
-                if [ "$STATUS" != 200 ]; then
-                    echo "the server answered $STATUS"
-                    exit 1
-                fi
+        # Unpacks LENGTH bytes. They are counted: a tar that is cut off between two files looks whole.
+        unpack() {
+            rm -f "$S/tmp/counter"
+            mkfifo "$S/tmp/counter"
+            wc -c <"$S/tmp/counter" >"$S/tmp/counted" &
+            tee "$S/tmp/counter" | {
                 tar -x -o -f - -C "$CI_PROJECT_DIR"
+                code=$?
+                cat >/dev/null
+                exit $code
             }
+            code=$?
+            wait $!
+            [ "$(cat "$S/tmp/counted")" -eq "${LENGTH:--1}" ] || return $LOST
+            return $code
         }
         fetch_archive() {
             http GET "$1" | {
                 read_head
                 case "$STATUS" in
-                200) tar -x -o -f - -C "$CI_PROJECT_DIR" ;;
+                200) unpack ;;
                 404) exit 4 ;;
+                000) exit $LOST ;;
                 *) echo "the server answered $STATUS"; exit 1 ;;
                 esac
             }
-        }
-        attempt() {
-            for pause in 1 3 0; do
-                "$@"
-                result=$?
-                case $result in 0 | 4) return $result ;; esac
-                [ $pause = 0 ] || { echo "WARNING: trying again in $pause s"; sleep $pause; }
-            done
-            return 1
         }
 
         section_start get_sources "Getting source from Git repository"
         mkdir -p "$CI_PROJECT_DIR"
         if [ "$GIT_STRATEGY" != none ]; then
             echo "Checking out $CI_COMMIT_SHORT_SHA as detached HEAD (ref is $CI_COMMIT_REF_NAME)..."
-            attempt fetch_sources || { echo "ERROR: the sources could not be fetched"; exit 1; }
+            attempt fetch_archive "/jobs/$CI_JOB_ID/sources" || { echo "ERROR: the sources could not be fetched"; exit 1; }
         fi
         section_end get_sources
         if [ -s "$J/caches.pull" ]; then
@@ -214,19 +255,11 @@ enum HelperScripts {
             http POST "$1" "$2" | {
                 read_head
                 [ "$STATUS" = 201 ] && exit 0
+                [ "$STATUS" = 000 ] && exit $LOST
                 echo "the server answered $STATUS: $(tail -n 1 | head -c 500)"
                 case "$STATUS" in 4*) exit 4 ;; esac
                 exit 1
             }
-        }
-        attempt() {
-            for pause in 1 3 0; do
-                "$@"
-                result=$?
-                case $result in 0 | 4) return $result ;; esac
-                [ $pause = 0 ] || sleep $pause
-            done
-            return 1
         }
         while IFS=' ' read -r name key when; do
             case "$when" in "$ended" | always) ;; *) continue ;; esac
@@ -284,7 +317,7 @@ enum HelperScripts {
         stream() {
             http POST "$1" "$2" | {
                 read_head
-                LC_ALL=C awk -v chunked="$CHUNKED" -v status="$STATUS" '
+                LC_ALL=C awk -v chunked="$CHUNKED" -v status="$STATUS" -v lost="$LOST" '
                     function number(text, value, i) {
                         value = 0
                         text = tolower(text)
@@ -311,11 +344,27 @@ enum HelperScripts {
                     { partial = partial substr($0, 1, left); left = 0 }
                     END {
                         if (partial != "") emit(partial)
-                        if (code == "" && status == 200) print "sampan: the connection to the platform was lost" > "/dev/stderr"
-                        if (code == "" && status != 200) print "sampan: the platform answered " status > "/dev/stderr"
-                        exit (code == "" ? 1 : code)
+                        if (code != "") exit code
+                        if (status == "000" || status == 200) exit lost
+                        print "sampan: the platform answered " status > "/dev/stderr"
+                        exit 1
                     }'
             }
+        }
+        # Sends FILE until the platform has answered to the end: what a request asks for is done once, however often it is sent.
+        persist() {
+            what=$1
+            shift
+            tries=1
+            while :; do
+                stream "$@"
+                code=$?
+                [ $code = $LOST ] || return $code
+                echo "sampan: the connection to the platform was lost" >&2
+                [ $tries -lt 10 ] && await_platform >&2 || return 1
+                tries=$((tries + 1))
+                echo "sampan: the $what is sent again (try $tries)" >&2
+            done
         }
         run_build() {
             folder=.
@@ -334,7 +383,7 @@ enum HelperScripts {
             [ -d "$folder" ] || { echo "sampan: there is no folder $folder" >&2; exit 2; }
             archive=$(mktemp "$S/tmp/context.XXXXXX")
             tar -c -f "$archive" -C "$folder" . || { rm -f "$archive"; exit 1; }
-            stream "/projects/$CI_PROJECT_ID/image_builds?$query" "$archive"
+            persist build "/projects/$CI_PROJECT_ID/image_builds?$query" "$archive"
             code=$?
             rm -f "$archive"
             exit $code
@@ -365,7 +414,8 @@ enum HelperScripts {
             tar -c -f "$archive" -C "$manifests" . || exit 1
             query=
             add environment "$environment"
-            stream "/projects/$CI_PROJECT_ID/deploys?$query" "$archive"
+            add request "$CI_JOB_ID-$(head -c 8 /dev/urandom | od -A n -v -t x1 | tr -d ' \n')"
+            persist deploy "/projects/$CI_PROJECT_ID/deploys?$query" "$archive"
             code=$?
             rm -rf "$archive" "$empty"
             exit $code

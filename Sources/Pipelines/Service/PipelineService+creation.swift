@@ -11,15 +11,21 @@ struct PipelineRefused: Error, CustomStringConvertible {
 /// From a push or a request to a pipeline.
 extension PipelineService: PushObserver {
     package func pushed(_ event: PushEvent) async {
+        if await !isProcessed(event) { missedPush.yield() }
+    }
+
+    /// Makes the event's pipeline. When that fails the head is not noted, so that the push is found again.
+    private func isProcessed(_ event: PushEvent) async -> Bool {
         do {
-            guard let project = try await forge.project(event.projectID) else { return }
+            guard let project = try await forge.project(event.projectID) else { return true }
             try await process(event, project)
+            return true
         } catch {
-            // The head is not noted: the next start tries again.
             logger.error(
                 "a push could not be processed",
                 metadata: ["project": "\(event.projectID)", "ref": "\(event.ref)", "error": "\(error)"]
             )
+            return false
         }
     }
 
@@ -42,24 +48,52 @@ extension PipelineService: PushObserver {
         try await store.setHead(project.id, push.ref, push.after)
     }
 
-    /// Makes the pipelines of branches that moved while nobody listened.
-    func catchUpWithPushes() async throws {
-        for project in try await forge.allProjects() {
-            do {
-                let known = try await store.heads(ofProject: project.id)
-                for head in try await forge.repository(of: project).heads() where known[head.name] != head.target {
-                    await pushed(missedPush(head, known[head.name], project))
-                }
-            } catch {
-                logger.error(
-                    "a project's branches could not be read",
-                    metadata: ["project": "\(project.id)", "error": "\(error)"]
-                )
+    /// Makes the pipelines of branches and tags that moved while nobody listened, or while their pipeline could not be stored: at
+    /// the start, and after each failure until none is left, less and less often.
+    func catchUpWithMissedPushes() async {
+        var pause = Self.retryPause
+        for await _ in missedPushes {
+            if await isCaughtUp() {
+                pause = Self.retryPause
+            } else {
+                missedPush.yield()
+                pause = min(pause * 2, .seconds(60))
             }
+            try? await Task.sleep(for: pause)
         }
     }
 
-    private func missedPush(_ head: Repository.Reference, _ before: String?, _ project: Project) -> PushEvent {
+    private func isCaughtUp() async -> Bool {
+        var isComplete = true
+        do {
+            for project in try await forge.allProjects() { isComplete = await isCaughtUp(project) && isComplete }
+        } catch {
+            logger.error("pushes without a pipeline cannot be looked for", metadata: ["error": "\(error)"])
+            return false
+        }
+        return isComplete
+    }
+
+    private func isCaughtUp(_ project: Project) async -> Bool {
+        var isComplete = true
+        do {
+            let known = try await store.heads(ofProject: project.id)
+            let references = try await forge.repository(of: project).branchesAndTags()
+            for reference in references where known[reference.name] != reference.target {
+                let push = eventOfMissedPush(reference, known[reference.name], project)
+                isComplete = await isProcessed(push) && isComplete
+            }
+        } catch {
+            logger.error(
+                "a project's branches could not be read",
+                metadata: ["project": "\(project.id)", "error": "\(error)"]
+            )
+            return false
+        }
+        return isComplete
+    }
+
+    private func eventOfMissedPush(_ head: Repository.Reference, _ before: String?, _ project: Project) -> PushEvent {
         logger.info("found a push without a pipeline", metadata: ["project": "\(project.id)", "ref": "\(head.name)"])
         return PushEvent(
             projectID: project.id,

@@ -5,6 +5,7 @@ import NIOCore
 package import Review
 import ServiceLifecycle
 import Synchronization
+import SystemPackage
 
 /// Pipelines from the push to the last job.
 ///
@@ -36,8 +37,13 @@ package final class PipelineService: Service, Sendable {
     let box: SecretBox
     let executor: any JobExecutor
     let logger: Logger
+    /// Between two tries of what the disk refused.
+    static let retryPause = Duration.seconds(1)
     private let wake: AsyncStream<Void>.Continuation
     private let wakes: AsyncStream<Void>
+    /// Yields when there may be pushes without a pipeline.
+    let missedPush: AsyncStream<Void>.Continuation
+    let missedPushes: AsyncStream<Void>
     private let running = Mutex<Set<Int>>([])
     private let stopping = Mutex<Set<Int>>([])
 
@@ -73,6 +79,8 @@ package final class PipelineService: Service, Sendable {
         self.executor = executor
         self.logger = logger
         (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        (missedPushes, missedPush) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        missedPush.yield()
     }
 
     /// Says that there may be something to start or to stop.
@@ -87,14 +95,25 @@ package final class PipelineService: Service, Sendable {
         try await prepareExecutor(keeping: Set(interrupted.map(\.id)))
         try await withThrowingDiscardingTaskGroup { group in
             for job in interrupted { start(job, isResuming: true, in: &group) }
-            group.addTask { try await self.catchUpWithPushes() }
-            group.addTask { try await self.removeExpiredArtifacts() }
+            group.addTask { await self.catchUpWithMissedPushes() }
+            group.addTask { await self.removeExpiredArtifacts() }
             poke()
-            for await _ in wakes.cancelOnGracefulShutdown() {
-                try await startJobs(in: &group)
-                try await stopJobs(in: &group)
-            }
+            for await _ in wakes.cancelOnGracefulShutdown() { await act(in: &group) }
             group.cancelAll()
+        }
+    }
+
+    /// Starts and stops what the database asks for; where it cannot be written, as on a full disk, tries again a little later.
+    private func act(in group: inout ThrowingDiscardingTaskGroup<any Error>) async {
+        do {
+            try await startJobs(in: &group)
+            try await stopJobs(in: &group)
+        } catch {
+            logger.error("jobs cannot be started or stopped", metadata: ["error": "\(error)"])
+            group.addTask {
+                try? await Task.sleep(for: Self.retryPause)
+                self.poke()
+            }
         }
     }
 
@@ -156,38 +175,55 @@ package final class PipelineService: Service, Sendable {
         }
     }
 
-    private func removeExpiredArtifacts() async throws {
-        while true {
-            for id in try await store.takeExpiredArtifacts() { archives.remove(archives.artifacts(ofJob: id)) }
-            try await Task.sleep(for: .seconds(600))
+    private func removeExpiredArtifacts() async {
+        while !Task.isCancelled {
+            do {
+                for id in try await store.takeExpiredArtifacts() { archives.remove(archives.artifacts(ofJob: id)) }
+            } catch {
+                logger.error("expired artifacts could not be removed", metadata: ["error": "\(error)"])
+            }
+            try? await Task.sleep(for: .seconds(600))
         }
     }
 
     // MARK: - One job
 
+    /// Follows a job to its end. What cannot be stored, because the disk is full, is tried again until it can.
     private func runJob(_ job: JobRecord, isResuming: Bool) async {
-        do {
-            let trace = try JobTrace(path: tracePath(job.id))
-            let outcome = try await outcome(of: job, trace, isResuming: isResuming)
-            try Self.conclude(trace, outcome)
-            try await finish(job, outcome, trace)
-        } catch is CancellationError {
-            // The program ends; the job goes on, and the next start takes it up.
-            logger.info("job left running", metadata: ["job": "\(job.id)"])
-        } catch {
-            logger.error("a job's end could not be stored", metadata: ["job": "\(job.id)", "error": "\(error)"])
+        var isResuming = isResuming
+        while !Task.isCancelled {
+            do {
+                return try await follow(job, isResuming: isResuming)
+            } catch is CancellationError {
+                break
+            } catch {
+                logger.error("a job cannot be followed", metadata: ["job": "\(job.id)", "error": "\(error)"])
+            }
+            isResuming = true
+            try? await Task.sleep(for: Self.retryPause)
         }
+        // The program ends; the job goes on, and the next start takes it up.
+        logger.info("job left running", metadata: ["job": "\(job.id)"])
+    }
+
+    private func follow(_ job: JobRecord, isResuming: Bool) async throws {
+        let trace = try JobTrace(path: tracePath(job.id))
+        let outcome = try await outcome(of: job, trace, isResuming: isResuming)
+        try trace.appendOnce(Self.conclusion(outcome), section: "conclusion")
+        try await finish(job, outcome, trace)
     }
 
     private func outcome(of job: JobRecord, _ trace: JobTrace, isResuming: Bool) async throws -> JobOutcome {
         do {
             let assignment = try await assignment(for: job)
-            if trace.length == 0 { try trace.append(Self.heading(job, assignment)) }
-            return try await executor.run(assignment, trace: trace, isResuming: isResuming && trace.length > 0)
+            try trace.appendOnce(Self.heading(job, assignment), section: "heading")
+            return try await executor.run(assignment, trace: trace, isResuming: isResuming)
         } catch let error as CancellationError {
             throw error
         } catch {
             if Task.isCancelled { throw CancellationError() }
+            // The job goes on without us: it is taken up again when its trace can be written.
+            if error as? Errno == .noSpace { throw error }
             return .failed(.runnerSystemFailure, exitCode: nil, message: "the job could not be run: \(error)")
         }
     }
@@ -195,15 +231,15 @@ package final class PipelineService: Service, Sendable {
     private func finish(_ job: JobRecord, _ outcome: JobOutcome, _ trace: JobTrace) async throws {
         let next = try await store.finish(job.id, outcome)
         logger.info("job ended", metadata: ["job": "\(job.id)", "outcome": "\(outcome)"])
-        if let next {
-            try trace.append("Retrying as job \(next.id) (try \(next.attempt))\n")
-            logger.info("job is tried again", metadata: ["job": "\(job.id)", "next": "\(next.id)"])
-        }
         do {
+            if let next {
+                logger.info("job is tried again", metadata: ["job": "\(job.id)", "next": "\(next.id)"])
+                try trace.append("Retrying as job \(next.id) (try \(next.attempt))\n")
+            }
             try await executor.remove(jobID: job.id)
         } catch {
             // The next start removes what is left.
-            logger.warning("an ended job was not removed", metadata: ["job": "\(job.id)", "error": "\(error)"])
+            logger.warning("an ended job was not cleared away", metadata: ["job": "\(job.id)", "error": "\(error)"])
         }
     }
 
@@ -211,11 +247,11 @@ package final class PipelineService: Service, Sendable {
         "Running job \(job.id) with Sampan\nUsing image \(assignment.image.name)\n"
     }
 
-    private static func conclude(_ trace: JobTrace, _ outcome: JobOutcome) throws {
+    private static func conclusion(_ outcome: JobOutcome) -> String {
         switch outcome {
-        case .success: try trace.append("\u{1b}[32;1mJob succeeded\u{1b}[0;m\n")
-        case .failed(_, _, let message): try trace.append("\u{1b}[31;1mERROR: Job failed: \(message)\u{1b}[0;m\n")
-        case .gone: try trace.append("\u{1b}[31;1mERROR: Job failed: the pod that ran this job is gone\u{1b}[0;m\n")
+        case .success: "\u{1b}[32;1mJob succeeded\u{1b}[0;m\n"
+        case .failed(_, _, let message): "\u{1b}[31;1mERROR: Job failed: \(message)\u{1b}[0;m\n"
+        case .gone: "\u{1b}[31;1mERROR: Job failed: the pod that ran this job is gone\u{1b}[0;m\n"
         }
     }
 }

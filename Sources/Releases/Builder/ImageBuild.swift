@@ -65,6 +65,11 @@ struct BuildahCommands {
     /// Removes the containers that builds leave behind when they are killed.
     func removeContainers() -> HostProgram { program(["rm", "--all"]) }
 
+    /// All images, those of the layer cache included, as JSON.
+    func images() -> HostProgram { program(["images", "--all", "--json"]) }
+
+    func removeImages(_ identifiers: [String]) -> HostProgram { program(["rmi"] + identifiers) }
+
     // MARK: - Files that the programs read
 
     var digestFile: String { "\(workspace)/digest" }

@@ -30,6 +30,7 @@ package struct ImageBuilder: Sendable {
     private let builds: ImageBuildStore
     private let logger: Logger
     private let queue: BuildQueue
+    private let gate = StoreGate()
     private let driver: String
 
     /// Prepares the folders under the configured root and finds out which storage driver this machine allows.
@@ -78,14 +79,28 @@ package struct ImageBuilder: Sendable {
             try requireInside(folder, request)
             return try await queue.run(moved: { output.line("waiting for a place to build: \($0) in line") }) {
                 let buildah = try prepare(workspace, for: caller)
-                guard let image = try await buildImage(request, caller, buildah, folder, output) else { return 1 }
-                try await push(image, request, caller, buildah, output)
-                return 0
+                return try await gate.use(buildah.store, tend: { await tend(buildah) }) {
+                    guard let image = try await buildImage(request, caller, buildah, folder, output) else { return 1 }
+                    try await push(image, request, caller, buildah, output)
+                    return 0
+                }
             }
         }
     }
 
     // MARK: - Steps
+
+    /// A store that cannot be tended may still do for a build, which then says what is wrong with it.
+    private func tend(_ buildah: BuildahCommands) async {
+        do {
+            try await StoreTending(buildah: buildah).perform()
+        } catch {
+            logger.warning(
+                "A store was not cleared of what builds left",
+                metadata: ["store": "\(buildah.store)", "error": "\(error)"]
+            )
+        }
+    }
 
     /// The image's name in the project's store; `nil` when the build failed and the output says why.
     private func buildImage(
@@ -96,10 +111,9 @@ package struct ImageBuilder: Sendable {
         _ output: ProgressOutput
     ) async throws -> String? {
         let image = "localhost/\(request.repository(of: caller.project)):build"
-        let labels = [
-            ("org.opencontainers.image.revision", caller.origin.commit),
-            ("org.opencontainers.image.source", caller.project.webURL),
-        ]
+        // Nothing that differs between commits: an image of the same inputs keeps its digest, and what runs it is not replaced. Which
+        // commit an image was built for say its tag, the record of builds and the release.
+        let labels = [("org.opencontainers.image.source", caller.project.webURL)]
         let program = buildah.build(
             request,
             labels: labels.filter { !$0.1.isEmpty },

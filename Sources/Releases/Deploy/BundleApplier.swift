@@ -68,7 +68,7 @@ struct BundleApplier: Sendable {
         for object in bundle.objects {
             do {
                 try await apply(object)
-            } catch let error as StatusError {
+            } catch let error as StatusError where error.code < 500 {
                 throw ReleaseError("\(ObjectIdentity(object)?.description ?? "object"): \(error.message)")
             }
         }

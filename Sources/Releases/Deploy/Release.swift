@@ -25,7 +25,8 @@ struct Release: ObjectView {
         origin: ReleaseOrigin,
         images: [ImageBuild],
         bundle: ReleaseBundle,
-        rollbackOf: Int? = nil
+        rollbackOf: Int? = nil,
+        request: String = ""
     ) {
         json = [
             "apiVersion": .string(Resource.releases.apiVersion), "kind": "Release",
@@ -47,6 +48,7 @@ struct Release: ObjectView {
             "bundle": bundle.json,
         ]
         if let rollbackOf { spec["rollbackOf"] = JSON(rollbackOf) }
+        if !request.isEmpty { spec["request"] = .string(request) }
         json["spec"] = spec
     }
 
@@ -54,6 +56,8 @@ struct Release: ObjectView {
 
     var number: Int { spec["number"]?.int ?? 0 }
     var rollbackOf: Int? { spec["rollbackOf"]?.int }
+    /// Names the request that made it, so that the same request sent again does not make another one; empty when it had no name.
+    var request: String { spec["request"]?.string ?? "" }
     var projectID: Int { spec["projectID"]?.int ?? 0 }
     var projectPath: String { spec["project"]?.string ?? "" }
     var environmentName: String { spec["environment"]?.string ?? "" }

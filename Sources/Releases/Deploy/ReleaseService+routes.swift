@@ -7,16 +7,20 @@ import SystemPackage
 
 extension ReleaseService {
     /// ```
-    /// POST /api/v4/projects/:id/deploys?environment=E            body: manifests as tar or tar.gz; answer: text
+    /// POST /api/v4/projects/:id/deploys?environment=E&request=R  body: manifests as tar or tar.gz; answer: text
     /// POST /api/v4/projects/:id/environments/:name/rollback?to=N answer: text
     /// GET  /api/v4/projects/:id/environments/:name/releases      newest first
     /// ```
+    /// `request`, a name of at most 128 letters, digits and dashes that the client makes up, lets it send a deploy again when the
+    /// connection was lost: the release that the first one made goes on, or its end is told.
     package func addRoutes<Context: RequestContext>(to router: some RouterMethods<Context>) {
         router.on("/api/v4/projects/:id/deploys", method: .post) { [self] request, context in
             let name = request.uri.queryParameters.get("environment") ?? "daily"
             let caller = try await caller(of: request, context, .deploy(environment: name))
+            let requestName = request.uri.queryParameters.get("request") ?? ""
             return Response.streamed(request) { [self] body, output in
-                try await deploy(body, to: Self.environment(name, of: caller.project), for: caller, output)
+                let environment = try Self.environment(name, of: caller.project)
+                return try await deploy(body, to: environment, for: caller, request: requestName, output)
             }
         }
         router.on("/api/v4/projects/:id/environments/:name/rollback", method: .post) { [self] request, context in
@@ -38,8 +42,10 @@ extension ReleaseService {
         _ body: some AsyncSequence<ByteBuffer, any Error>,
         to environment: ReleaseEnvironment,
         for caller: ReleaseCaller,
+        request: String = "",
         _ output: ProgressOutput
     ) async throws -> Int {
+        guard request.utf8.count <= 128 else { throw ReleaseError("the request's name has more than 128 bytes") }
         let manifests = try await manifests(in: body)
         let renderer = BundleRenderer(
             environment: environment,
@@ -49,7 +55,7 @@ extension ReleaseService {
         )
         let login = try await access.pullLogin(of: caller.project)
         return try await perform(in: environment, output) { rollout in
-            try await rollout.deploy(manifests, renderer, pullLogin: login)
+            try await rollout.deploy(manifests, renderer, pullLogin: login, request: request)
         }
     }
 

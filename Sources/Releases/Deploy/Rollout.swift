@@ -14,10 +14,18 @@ struct Rollout: Sendable {
 
     private var environment: ReleaseEnvironment { applier.environment }
 
-    /// Renders, checks, stores and rolls out a new release.
-    func deploy(_ manifests: [ManifestDocument], _ renderer: BundleRenderer, pullLogin: RegistryLogin) async throws {
+    /// Renders, checks, stores and rolls out a new release. A request that made one already is told what became of that.
+    func deploy(
+        _ manifests: [ManifestDocument],
+        _ renderer: BundleRenderer,
+        pullLogin: RegistryLogin,
+        request: String = ""
+    ) async throws {
         try await applier.prepareNamespace()
         let history = try await store.history(namespace: environment.namespace)
+        if !request.isEmpty, let made = history.releases.last(where: { $0.request == request }) {
+            return try await finish(made)
+        }
         let number = history.nextNumber
         let rendering = try renderer.render(manifests, release: Release.name(number))
         rendering.notes.forEach(output.line)
@@ -30,7 +38,8 @@ struct Rollout: Sendable {
                 environment: environment,
                 origin: renderer.origin,
                 images: renderer.images,
-                bundle: rendering.bundle
+                bundle: rendering.bundle,
+                request: request
             )
         )
         output.line(
@@ -60,26 +69,55 @@ struct Rollout: Sendable {
         try await rollOut(try await store.create(release))
     }
 
-    /// Goes on with a release that the platform had not finished when it stopped.
+    /// Goes on with a release that the platform had not finished when it stopped, unless somebody else did meanwhile.
     func resume(_ release: Release) async throws {
-        try await rollOut(release, note: "; resumed after a restart of the platform")
+        let history = try await store.history(namespace: environment.namespace)
+        guard let current = history.unfinished.first(where: { $0.number == release.number }) else { return }
+        try await rollOut(current, note: Self.resumed)
+    }
+
+    private func finish(_ release: Release) async throws {
+        switch release.phase {
+        case .pending, .deploying:
+            output.line("release \(release.number) goes on where the platform was interrupted")
+            try await rollOut(release, note: Self.resumed)
+        case .deployed, .superseded: sayDeployed(release)
+        case .failed: throw ReleaseError(release.message)
+        }
     }
 
     // MARK: - Private
 
+    private static let resumed = "; resumed after a restart of the platform"
+
     private func rollOut(_ release: Release, note: String = "") async throws {
-        try await store.mark(release, .deploying, "applying" + note)
-        await tell(release, .running)
         do {
+            try await store.mark(release, .deploying, "applying" + note)
+            await tell(release, .running)
             try await applier.apply(release.bundle)
             try await watch.wait(for: release.bundle, output)
         } catch let error as CancellationError {
             throw error  // the platform stops: the release stays unfinished and is resumed
         } catch {
-            try await fail(release, "\(error)", note)
+            try await untilTheClusterTakesIt { try await fail(release, "\(error)", note) }
             throw error
         }
-        try await succeed(release, note)
+        try await untilTheClusterTakesIt { try await succeed(release, note) }
+    }
+
+    /// Does `work` again while the cluster cannot answer or store, as on a full disk: how a release ended must not stay open. What the
+    /// cluster refuses is refused at once.
+    private func untilTheClusterTakesIt(_ work: () async throws -> Void) async throws {
+        var backoff = Backoff()
+        while true {
+            do {
+                return try await work()
+            } catch let error as StatusError where error.code >= 500 {
+                output.line("waiting for the cluster: \(error.message)")
+                logger.warning("The end of a release cannot be stored yet", metadata: ["error": "\(error)"])
+            }
+            try await watch.clock.sleep(for: backoff.next())
+        }
     }
 
     private func succeed(_ release: Release, _ note: String) async throws {
@@ -92,9 +130,13 @@ struct Rollout: Sendable {
         try await removeLeftovers(of: history, keeping: release.bundle)
         for outdated in history.outdated { try await store.delete(outdated) }
         await tell(release, .success)
+        sayDeployed(release)
+        logger.info("Release deployed", metadata: metadata(release))
+    }
+
+    private func sayDeployed(_ release: Release) {
         let url = release.url(gatewayPort: gatewayPort)
         output.line("release \(release.number) is deployed\(url.isEmpty ? "" : ": \(url)")")
-        logger.info("Release deployed", metadata: metadata(release))
     }
 
     private func fail(_ release: Release, _ reason: String, _ note: String) async throws {

@@ -13,7 +13,8 @@ struct DoctorCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try Settings.load(from: home.value) ?? Settings()
         let isUp = DetachedProcess.find(pidFile: home.value.pidFile("server")) != nil
-        let findings = Preflight(home: home.value, settings: settings).inspect(includingPorts: !isUp)
+        let preflight = Preflight(home: home.value, settings: settings)
+        let findings = preflight.inspect(includingPorts: !isUp) + [preflight.diskUse()]
         let rows = findings.map { [$0.severity.rawValue, $0.check, $0.message, $0.remedy] }
         try output.print(findings, text: tableText(["RESULT", "CHECK", "FOUND", "WHAT TO DO"], rows))
         if findings.contains(where: { $0.severity == .error }) { throw ExitCode.failure }

@@ -18,6 +18,7 @@ struct ForgeParts: Sendable {
 
     init(home: Home, settings: Settings, engine: Engine, board: ReadinessBoard, logger: Logger) async throws {
         let urls = PlatformStatus.URLs(settings)
+        await OrphanedPrograms(home: home).end()
         let repositories = try RepositoryStore(root: home.repositories.string)
         try repositories.removeLeftovers()
         forge = try await Forge.open(
@@ -84,6 +85,7 @@ struct ForgeParts: Sendable {
         )
 
         let router = Router()
+        router.add(middleware: DiskGuard(home: home, logger: logger))
         ForgeRoutes(forge: forge, logger: logger).addRoutes(to: router)
         RegistryRoutes(
             storage: images,

@@ -18,13 +18,14 @@ struct ServerProcess: Sendable {
         logger.logLevel = Self.logLevel
         try makeFolders()
 
-        let board = ReadinessBoard(["containerd", "kubernetes", "node", "network", "web", "gateway"])
+        let board = ReadinessBoard(["containerd", "kubernetes", "node", "network", "web", "gateway", "disk"])
         let engine = try await Engine(home: home, settings: settings, board: board, logger: logger)
         let forge = try await ForgeParts(home: home, settings: settings, engine: engine, board: board, logger: logger)
         let gateway = GatewaySupervision(home: home, settings: settings, engine: engine, board: board, logger: logger)
         let control = ControlAPI(home: home, settings: settings, board: board, forge: forge, logger: logger)
 
-        let services: [any Service] = [control] + engine.services + gateway.services + forge.services
+        let services: [any Service] =
+            [control, DiskReadiness(home: home, board: board)] + engine.services + gateway.services + forge.services
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: services.map { .init(service: CancellableService(service: $0)) },

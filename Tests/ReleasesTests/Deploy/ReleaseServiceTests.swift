@@ -81,10 +81,16 @@ struct ReleaseServiceTests {
         static let namespace = "demo-shop-daily"
 
         /// Deploys manifests and gives exit code and text.
-        func deploy(_ yaml: String) async throws -> (code: Int, text: String) {
+        func deploy(_ yaml: String, request: String = "") async throws -> (code: Int, text: String) {
             let archive = TarArchiveMaker.archive([("k8s/app.yaml", "0", yaml)])
             return try await run { output in
-                try await service.deploy(body(archive), to: environment, for: OpenAccess.caller, output)
+                try await service.deploy(
+                    body(archive),
+                    to: environment,
+                    for: OpenAccess.caller,
+                    request: request,
+                    output
+                )
             }
         }
 
@@ -263,6 +269,37 @@ struct ReleaseServiceTests {
             #expect(bench.cluster.all(.releases).count == 4)
             #expect(bench.cluster.all(.releases).filter { Release($0).phase == .deployed }.count == 1)
             #expect(bench.release(4)?.phase == .deployed)
+        }
+    }
+
+    @Test func aRequestThatIsSentAgainMakesNoSecondRelease() async throws {
+        try await withBench { bench in
+            for _ in 0..<2 {
+                let answer = try await bench.deploy(Self.app(image: "nginx:1"), request: "7-a")
+                #expect(answer.code == 0 && answer.text.contains("release 1 is deployed: http://"), "\(answer.text)")
+            }
+            for _ in 0..<2 {
+                let answer = try await bench.deploy(Self.app(image: "broken:2"), request: "8-b")
+                #expect(answer.code == 1 && answer.text.contains("no database"), "\(answer.text)")
+            }
+            #expect(bench.cluster.all(.releases).count == 2)
+            bench.cluster.modify(.releases, namespace: Bench.namespace, name: "r-2") {
+                $0["status"] = ["phase": "deploying"]
+            }
+            let resumed = try await bench.deploy(Self.app(image: "broken:2"), request: "8-b")
+            #expect(resumed.code == 1 && resumed.text.contains("release 2 goes on"), "\(resumed.text)")
+            #expect(bench.release(2)?.phase == .failed && bench.release(3) == nil)
+        }
+    }
+
+    @Test func theEndOfAReleaseIsStoredAsSoonAsTheClusterCan() async throws {
+        try await withBench { bench in
+            #expect(try await bench.deploy(Self.app(image: "nginx:1")).code == 0)
+            let full = StatusError(code: 507, reason: "InsufficientStorage", message: "the disk is full")
+            for _ in 0..<2 { bench.cluster.fail(.patch, .releases, with: full) }
+            let refused = try await bench.deploy(Self.app(image: "nginx:2"))
+            #expect(refused.code == 1 && refused.text.contains("the disk is full"), "\(refused.text)")
+            #expect(bench.release(2)?.phase == .failed && bench.release(1)?.phase == .deployed)
         }
     }
 
