@@ -193,7 +193,7 @@ package struct GatewayProcess: Service {
     /// The snapshot may be older than what the predecessor serves. A cluster that is away is not waited for long.
     private func waitForCluster(_ publisher: TablePublisher) async {
         if case .none = cluster { return }
-        let deadline = ContinuousClock.now + .seconds(5)
+        let deadline = ContinuousClock.now + .seconds(3)
         while !publisher.isCurrent, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
     }
 
