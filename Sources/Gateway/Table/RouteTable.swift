@@ -75,6 +75,8 @@ package struct RouteTable: Hashable, Sendable {
         case exact(String)
         /// Whole segments: `/shop` matches `/shop` and `/shop/cart`, not `/shopping`.
         case prefix(String)
+
+        var isPrefix: Bool { if case .prefix = self { true } else { false } }
     }
 
     package struct Pair: Hashable, Sendable {
