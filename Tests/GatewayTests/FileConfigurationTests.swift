@@ -47,6 +47,8 @@ struct FileConfigurationTests {
         #expect(file.workers == 3)
         #expect(file.admin == .init(socket: "/run/gateway.sock", port: 9901))
         #expect(file.listeners == [.init(name: "web", address: "127.0.0.1", port: 8080)])
+        #expect(file.settings == DataPathConfiguration())
+        #expect(file.accessLog == nil)
         var rule = RouteTable.Rule(route: "shop", hosts: ["shop.example.org", "*.shop.example.org"])
         rule.matches = [
             .init(
@@ -106,10 +108,10 @@ struct FileConfigurationTests {
             "listeners[0].name: \"a b\" must be 1 to 253 letters, digits, and . _ - /"
         ),
         (
-            "listeners: [{ address: localhost, port: 80 }]\nroutes: []",
+            "listeners: [{ name: a, address: localhost, port: 80 }]\nroutes: []",
             "listeners[0].address: \"localhost\" is not a numeric IPv4 or IPv6 address"
         ),
-        ("listeners: [{ address: 1.2.3.4 }]\nroutes: []", "1:13: listeners[0]: the field port is missing"),
+        ("listeners: [{ name: a }]\nroutes: []", "1:13: listeners[0]: the field port is missing"),
         ("routes: [{ rules: [] }]", "1:10: routes[0]: the field name is missing"),
         ("routes: [{ name: a }]", "routes[0]: the field rules is missing"),
         (
@@ -121,8 +123,8 @@ struct FileConfigurationTests {
             "1:29: routes[0].hosts[0]: \"https://a\" is not a host; write shop.example.org,"
         ),
         ("routes: [{ name: a, hosts: [], rules: [] }]", "routes[0].hosts: must name at least one host"),
-        (rule("{}"), "4:9: routes[0].rules[0]: the rule needs backends, or a filter that answers: redirect"),
-        (rule("{ filters: {} }"), "the rule needs backends, since none of its filters answers"),
+        (rule("{}"), "4:9: routes[0].rules[0]: the rule needs backends, or a filter that answers: redirect or respond"),
+        (rule("{ filters: {} }"), "the rule needs backends, or a filter that answers"),
         (rule("{ backends: [] }"), "rules[0].backends: must have at least one backend of a weight above zero"),
         (rule("{ backends: [ap] }"), "there is no backend \"ap\"; did you mean \"api\"?"),
         (rule("{ backends: [{ name: api, weight: 0 }] }"), "must have at least one backend of a weight above zero"),
@@ -144,7 +146,7 @@ struct FileConfigurationTests {
         (rule("{ backends: [api], matches: [{ path: { exact: \"/a?b\" } }] }"), "path.exact: \"/a?b\" is not a path"),
         (
             rule("{ backends: [api], matches: [{ path: { exact: /a, prefix: /a } }] }"),
-            "matches[0].path: must have exactly one of exact"
+            "matches[0].path: must have only one of exact, prefix or regex"
         ),
         (rule("{ backends: [api], matches: [{ method: get }] }"), "method: methods are told apart by case; write GET"),
         (
@@ -171,7 +173,7 @@ struct FileConfigurationTests {
         ),
         (
             rule("{ backends: [api], filters: { redirect: { statusCode: 302 } } }"),
-            "rules[0].backends: a rule that redirects sends nothing to backends"
+            "rules[0].backends: a rule that redirects or responds itself needs no backends"
         ),
         (
             rule("{ filters: { redirect: { statusCode: 200 } } }"),
@@ -238,10 +240,11 @@ struct FileConfigurationTests {
     }
 
     @Test(arguments: [
-        ("100/s", 100.0), ("30/m", 0.5), ("3600/h", 1.0), ("100", nil), ("1/d", nil), ("/s", nil), ("1/s/s", nil),
+        ("100/s", [100, 1000]), ("30/m", [30, 60_000]), ("36/h", [36, 3_600_000]), ("100", nil), ("1/d", nil),
+        ("/s", nil), ("1/s/s", nil), ("0.5/s", nil), ("-1/s", nil),
     ])
-    func readsRates(_ row: (text: String, rate: Double?)) {
-        #expect(ConfigurationUnits.perSecond(row.text) == row.rate)
+    func readsRates(_ row: (text: String, rate: [Int]?)) {
+        #expect(ConfigurationUnits.rate(row.text).map { [$0.events, $0.per] } == row.rate)
     }
 
     @Test(arguments: [("5%", 0.05), ("0.5", 0.5), ("100%", 1.0), ("%", nil), ("-5%", nil)])

@@ -2,7 +2,7 @@
 struct BackendReader {
     let name: String
 
-    private static let fields = ["endpoints", "resolveInterval"]
+    private static let fields = ["endpoints", "resolveInterval"] + BackendPolicyReader.fields
     private static let maximumEndpoints = 1024
 
     func read(_ node: ConfigurationNode) -> FileConfiguration.BackendDefinition? {
@@ -13,7 +13,8 @@ struct BackendReader {
         return FileConfiguration.BackendDefinition(
             name: name,
             endpoints: list.compactMap(endpoint),
-            resolveInterval: object["resolveInterval"]?.duration(1000...86_400_000) ?? 30_000
+            resolveInterval: object["resolveInterval"]?.duration(1000...86_400_000) ?? 30_000,
+            policy: BackendPolicyReader().read(object)
         )
     }
 
@@ -24,12 +25,10 @@ struct BackendReader {
         guard let object = node.object(["address", "port", "weight"]) else { return nil }
         let host = object.required("address")?.endpointHost()
         let port = object.required("port")?.integer(1...65535)
-        let weight = object.optional("weight", default: 1) { $0.integer(0...Self.maximumWeight) }
+        let weight = object.optional("weight", default: 1) { $0.integer(1...1000) }
         guard let host, let port, let weight else { return nil }
         return .init(host: host, port: port, weight: weight)
     }
-
-    static let maximumWeight = 1_000_000
 
     /// `10.0.0.1:8080`, `api.internal:80`, `[::1]:80`
     private func shorthand(_ node: ConfigurationNode) -> FileConfiguration.BackendDefinition.Endpoint? {

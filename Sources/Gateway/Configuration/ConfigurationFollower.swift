@@ -105,7 +105,8 @@ final class ConfigurationFollower: Service {
         let old = state.withLock(\.configuration)
         let fields = [
             ("workers", old.workers == new.workers), ("admin", old.admin == new.admin),
-            ("listeners", old.listeners == new.listeners),
+            ("timeouts, limits and forwarding", old.settings == new.settings),
+            ("accessLog", old.accessLog == new.accessLog),
         ]
         for (field, isSame) in fields where !isSame {
             logger.warning("The change takes effect when the gateway starts again", metadata: ["field": "\(field)"])
@@ -121,6 +122,7 @@ final class ConfigurationFollower: Service {
         let fresh = names.keys.filter { known[$0] == nil }.sorted()
         let found = fresh.isEmpty ? [:] : await resolver.resolve(fresh, within: Self.resolutionDeadline)
         let now = ContinuousClock.now
+        watch.include(configuration.files)
         state.withLock { state in
             state.configuration = configuration
             state.addresses = state.addresses.filter { names[$0.key] != nil }.merging(found) { $1 }
@@ -233,7 +235,7 @@ extension FileConfiguration {
         guard let text = String(validating: data, as: UTF8.self) else {
             throw ConfigurationError(file: path, "the file is not UTF-8 text")
         }
-        return try parse(text, file: path)
+        return try parse(text, file: path) { FileManager.default.contents(atPath: $0).map { [UInt8]($0) } }
     }
 
     private static func reason(_ path: String) -> String {

@@ -174,20 +174,46 @@ struct ConfigurationNode {
         unit(ConfigurationUnits.bytes, "a size like 64Ki, 10Mi or 500", range) { "\($0)" }
     }
 
-    /// Events per second.
-    func rate(_ range: ClosedRange<Double>) -> Double? {
-        unit(ConfigurationUnits.perSecond, "a rate like 100/s, 30/m or 1000/h", range) { "\($0)/s" }
+    /// Events in a time.
+    func rate() -> ConfigurationUnits.Rate? {
+        let what = "a rate of whole numbers like 100/s, 30/m or 1000/h"
+        guard let text = text(what) else { return nil }
+        guard let rate = ConfigurationUnits.rate(text), rate.events > 0 else {
+            fail("\"\(text)\" is not \(what)")
+            return nil
+        }
+        return rate
     }
 
     /// 0 to 1, written as `5%` or `0.05`.
     func fraction(_ range: ClosedRange<Double> = 0...1) -> Double? {
-        unit(ConfigurationUnits.fraction, "a share like 5% or 0.05", range) { "\($0 * 100)%" }
+        unit(ConfigurationUnits.fraction, "a share like 5% or 0.05", range) { "\(($0 * 10_000).rounded() / 100)%" }
+    }
+
+    /// Whole percent.
+    func percent(_ range: ClosedRange<Int> = 0...100) -> Int? {
+        let bounds = Double(range.lowerBound) / 100...Double(range.upperBound) / 100
+        return fraction(bounds).map { Int(($0 * 100).rounded()) }
+    }
+
+    func regularExpression() -> RegularExpression? {
+        guard let text = text("a regular expression") else { return nil }
+        guard !text.isEmpty else {
+            fail("must not be empty; .* matches everything")
+            return nil
+        }
+        do throws(RegularExpressionError) {
+            return try RegularExpression(text)
+        } catch {
+            fail("\"\(text)\" cannot be used as a regular expression: \(error)")
+            return nil
+        }
     }
 
     // MARK: - Private
 
     /// `a, b or c`
-    private static func joined(_ words: [String]) -> String {
+    fileprivate static func joined(_ words: [String]) -> String {
         guard words.count > 1, let last = words.last else { return words.first ?? "" }
         return "\(words.dropLast().joined(separator: ", ")) or \(last)"
     }
@@ -235,5 +261,16 @@ struct ConfigurationObject {
         if let value = self[key] { return value }
         node.fail("the field \(key) is missing")
         return nil
+    }
+
+    /// The only one of these fields that is given; notes it when none or several are.
+    func one(of keys: [String]) -> (key: String, value: ConfigurationNode)? {
+        let given = keys.filter(has)
+        guard given.count == 1, let value = self[given[0]] else {
+            let count = given.isEmpty ? "exactly one" : "only one"
+            node.fail("must have \(count) of \(ConfigurationNode.joined(keys))")
+            return nil
+        }
+        return (given[0], value)
     }
 }

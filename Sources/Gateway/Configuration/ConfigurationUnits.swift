@@ -39,12 +39,20 @@ enum ConfigurationUnits {
         return Int((number * unit.1).rounded())
     }
 
-    /// `100/s`, `30/m`, `1000/h`, as events per second.
-    static func perSecond(_ text: String) -> Double? {
+    /// `100/s`, `30/m`, `1000/h`: whole events, and milliseconds that they are counted in.
+    static func rate(_ text: String) -> Rate? {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        let units = ["s": 1.0, "m": 60.0, "h": 3600.0]
-        guard parts.count == 2, let number = decimal(parts[0]), let unit = units[String(parts[1])] else { return nil }
-        return number / unit
+        let units = ["s": 1000, "m": 60_000, "h": 3_600_000]
+        guard parts.count == 2, let per = units[String(parts[1])], parts[0].utf8.allSatisfy(ASCII.isDigit),
+            parts[0].utf8.count <= 9, let events = Int(parts[0])
+        else { return nil }
+        return Rate(events: events, per: per)
+    }
+
+    struct Rate: Hashable {
+        var events: Int
+        /// Milliseconds.
+        var per: Int
     }
 
     /// `5%` or `0.05`.

@@ -6,13 +6,18 @@ package struct FileConfiguration: Hashable, Sendable {
     static let maximumBytes = 4 << 20
     static let maximumRoutes = 10_000
     static let maximumBackends = 10_000
+    static let maximumPolicies = 1000
 
     /// `nil` is one per processor.
     package var workers: Int?
     package var admin = Admin()
-    package var listeners: [Listener] = []
+    package var settings = DataPathConfiguration()
+    package var accessLog: AccessLogSettings?
+    package var listeners: [RouteTable.Listener] = []
     package var rules: [RouteTable.Rule] = []
     package var backends: [BackendDefinition] = []
+    /// The files of certificates and keys; what they hold is part of the configuration.
+    package var files: [String] = []
 
     package struct Admin: Hashable, Sendable {
         /// The path of the Unix socket.
@@ -21,18 +26,13 @@ package struct FileConfiguration: Hashable, Sendable {
         package var port: Int?
     }
 
-    package struct Listener: Hashable, Sendable {
-        package var name: String
-        package var address: String
-        package var port: Int
-    }
-
     /// A backend whose endpoints may still be names.
     package struct BackendDefinition: Hashable, Sendable {
         package var name: String
         package var endpoints: [Endpoint]
         /// Milliseconds between two resolutions of its names.
         package var resolveInterval: Int
+        package var policy: BackendPolicy
 
         package struct Endpoint: Hashable, Sendable {
             /// A numeric address or a name.
@@ -45,9 +45,14 @@ package struct FileConfiguration: Hashable, Sendable {
     /// Reads and checks a file's text.
     ///
     /// - Parameters:
-    ///   - file: how messages call it.
+    ///   - file: its path; messages name it, and paths in it start in its folder.
+    ///   - load: finds what another file holds, `nil` where there is none.
     /// - Throws: everything that is wrong, up to ``ConfigurationProblems/limit`` problems.
-    package static func parse(_ text: String, file: String) throws(ConfigurationError) -> FileConfiguration {
+    package static func parse(
+        _ text: String,
+        file: String,
+        load: (String) -> [UInt8]? = { _ in nil }
+    ) throws(ConfigurationError) -> FileConfiguration {
         guard text.utf8.count <= maximumBytes else {
             throw ConfigurationError(
                 file: file,
@@ -58,10 +63,18 @@ package struct FileConfiguration: Hashable, Sendable {
         guard let root = try compose(text, file: file) else {
             throw ConfigurationError(file: file, line: 1, column: 1, "the file is empty; it needs at least routes")
         }
-        let reader = FileReader(root: ConfigurationNode(node: root, field: "", problems: problems))
-        let configuration = reader.read()
+        let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""
+        var loaded: [String] = []
+        let configuration = withoutActuallyEscaping(load) { load in
+            let files = CertificateFiles(folder: folder) { path in
+                loaded.append(path)
+                return load(path)
+            }
+            let root = ConfigurationNode(node: root, field: "", problems: problems)
+            return FileReader(root: root, files: files).read()
+        }
         try problems.throwIfAny()
-        return configuration
+        return configuration.noting(files: loaded)
     }
 
     private static func compose(_ text: String, file: String) throws(ConfigurationError) -> Node? {
@@ -72,6 +85,12 @@ package struct FileConfiguration: Hashable, Sendable {
         } catch {
             throw ConfigurationError(file: file, "\(error)")
         }
+    }
+
+    private func noting(files: [String]) -> FileConfiguration {
+        var configuration = self
+        configuration.files = files
+        return configuration
     }
 
     // MARK: - Names
@@ -91,20 +110,23 @@ package struct FileConfiguration: Hashable, Sendable {
     func table(addresses: [String: [String]]) -> RouteTable {
         RouteTable(
             rules: rules,
-            backends: backends.map { RouteTable.Backend(name: $0.name, endpoints: $0.endpoints(addresses)) }
+            backends: backends.map {
+                RouteTable.Backend(name: $0.name, endpoints: $0.endpoints(addresses), policy: $0.policy)
+            },
+            listeners: listeners
         )
     }
 }
 
 extension FileConfiguration.BackendDefinition {
     fileprivate func endpoints(_ addresses: [String: [String]]) -> [RouteTable.Endpoint] {
-        var seen: Set<RouteTable.Endpoint> = []
+        var seen: Set<[String]> = []
         var result: [RouteTable.Endpoint] = []
         for endpoint in endpoints {
             let numeric = NumericAddress.isValid(endpoint.host) ? [endpoint.host] : addresses[endpoint.host] ?? []
             for address in numeric {
-                let row = RouteTable.Endpoint(address: address, port: endpoint.port)
-                if seen.insert(row).inserted { result.append(row) }
+                guard seen.insert([address, "\(endpoint.port)"]).inserted else { continue }
+                result.append(RouteTable.Endpoint(address: address, port: endpoint.port, weight: endpoint.weight))
             }
         }
         return result

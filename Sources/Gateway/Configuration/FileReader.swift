@@ -1,21 +1,28 @@
-import Yams
+import FlowControl
 
 /// Reads the top of a configuration file and hands its parts to their readers.
 struct FileReader {
     let root: ConfigurationNode
+    let files: CertificateFiles
 
-    private static let fields = ["workers", "admin", "listeners", "routes", "backends"]
+    private static let fields = ["workers", "admin", "listeners", "routes", "backends", "policies"]
 
     func read() -> FileConfiguration {
         var configuration = FileConfiguration()
-        guard let file = root.object(Self.fields) else { return configuration }
+        guard let file = root.object(Self.fields + SettingsReader.fields) else { return configuration }
         configuration.workers = file["workers"]?.integer(1...1024)
         if let admin = file["admin"] { configuration.admin = self.admin(admin) }
-        configuration.listeners = listeners(file["listeners"])
+        configuration.settings = SettingsReader().read(file)
+        configuration.accessLog = SettingsReader().accessLog(file["accessLog"])
+        configuration.listeners = ListenerReader(files: files).read(file["listeners"])
         configuration.backends = backends(file["backends"])
-        if let routes = file.required("routes") {
-            configuration.rules = RouteReader(backends: backendNames(file["backends"])).read(routes)
-        }
+        let names = FileNames(
+            backends: file["backends"]?.keys ?? [],
+            listeners: Set(configuration.listeners.map(\.name)),
+            policyNames: file["policies"]?.keys ?? [],
+            policies: policies(file["policies"])
+        )
+        if let routes = file.required("routes") { configuration.rules = RouteReader(names: names).read(routes) }
         return configuration
     }
 
@@ -29,30 +36,20 @@ struct FileReader {
         return admin
     }
 
-    private func listeners(_ node: ConfigurationNode?) -> [FileConfiguration.Listener] {
-        guard let node, let elements = node.elements(of: "listeners", atMost: 1) else { return [] }
-        return elements.compactMap { element in
-            guard let object = element.object(["name", "address", "port"]) else { return nil }
-            return FileConfiguration.Listener(
-                name: object["name"]?.name() ?? "http",
-                address: object["address"]?.numericAddress() ?? "0.0.0.0",
-                port: object.required("port")?.integer(0...65535) ?? 0
-            )
-        }
-    }
-
     private func backends(_ node: ConfigurationNode?) -> [FileConfiguration.BackendDefinition] {
         let entries = node?.entries(of: "backends", atMost: FileConfiguration.maximumBackends) ?? []
         return entries.compactMap { entry in
-            if !FieldSyntax.isName(entry.key) { entry.failAtKey(FieldSyntax.nameRule) }
+            if !FieldSyntax.isName(entry.key) { entry.failAtKey("\"\(entry.key)\" \(FieldSyntax.nameRule)") }
             return BackendReader(name: entry.key).read(entry.value)
         }
     }
 
-    /// Every name that stands there, also of backends that are wrong: one mistake should not look like two.
-    private func backendNames(_ node: ConfigurationNode?) -> Set<String> {
-        guard let node, case .mapping(let mapping) = node.node else { return [] }
-        return Set(mapping.keys.compactMap { $0.string })
+    private func policies(_ node: ConfigurationNode?) -> [String: TrafficPolicy] {
+        let entries = node?.entries(of: "policies", atMost: FileConfiguration.maximumPolicies) ?? []
+        return entries.reduce(into: [:]) { policies, entry in
+            if !FieldSyntax.isName(entry.key) { entry.failAtKey("\"\(entry.key)\" \(FieldSyntax.nameRule)") }
+            policies[entry.key] = PolicyReader(name: entry.key).read(entry.value)
+        }
     }
 }
 

@@ -1,17 +1,23 @@
 /// Reads what a rule changes in requests and answers.
 struct FilterReader {
     let matches: [RouteTable.Match]
+    let names: FileNames
+
+    private static let fields = ["requestHeaders", "responseHeaders", "rewrite", "redirect", "respond", "mirrors"]
 
     func read(_ node: ConfigurationNode) -> RouteTable.Filters {
         var filters = RouteTable.Filters()
-        guard let object = node.object(["requestHeaders", "responseHeaders", "rewrite", "redirect"]) else {
-            return filters
-        }
+        guard let object = node.object(Self.fields) else { return filters }
         if let node = object["requestHeaders"] { filters.requestHeaders = headerChanges(node) }
         if let node = object["responseHeaders"] { filters.responseHeaders = headerChanges(node) }
         if let node = object["rewrite"] { rewrite(node, &filters) }
         if let node = object["redirect"] { filters.redirect = redirect(node) }
-        if filters.redirect != nil { object["rewrite"]?.fail("a rule that redirects sends nothing on to rewrite") }
+        if let node = object["respond"] { filters.response = response(node) }
+        if let node = object["mirrors"] { filters.mirrors = mirrors(node) }
+        if object.has("redirect") { object["respond"]?.fail("a rule answers once; leave out redirect or respond") }
+        if object.has("redirect") || object.has("respond") {
+            for field in ["rewrite", "mirrors"] { object[field]?.fail("a rule that answers itself sends nothing on") }
+        }
         return filters
     }
 
@@ -76,13 +82,9 @@ struct FilterReader {
     }
 
     private func pathChange(_ node: ConfigurationNode) -> RouteTable.PathChange? {
-        guard let object = node.object(["replaceFullPath", "replacePrefixMatch"]) else { return nil }
-        guard object.values.count == 1 else {
-            node.fail("must have exactly one of replaceFullPath and replacePrefixMatch")
-            return nil
-        }
-        if let full = object["replaceFullPath"] { return path(full).map(RouteTable.PathChange.full) }
-        guard let prefix = object["replacePrefixMatch"] else { return nil }
+        let kinds = ["replaceFullPath", "replacePrefixMatch"]
+        guard let (kind, prefix) = node.object(kinds)?.one(of: kinds) else { return nil }
+        if kind == "replaceFullPath" { return path(prefix).map(RouteTable.PathChange.full) }
         guard matches.allSatisfy(\.path.isPrefix) else {
             prefix.fail("works only where every match of the rule has a path prefix; use replaceFullPath")
             return nil
@@ -111,5 +113,35 @@ struct FilterReader {
             path: object["path"].flatMap(pathChange),
             status: status ?? 302
         )
+    }
+
+    // MARK: - Answers and copies
+
+    private func response(_ node: ConfigurationNode) -> RouteTable.DirectResponse? {
+        guard let object = node.object(["status", "contentType", "body"]) else { return nil }
+        var response = RouteTable.DirectResponse()
+        if let status = object["status"]?.integer(200...599) { response.status = status }
+        if let type = object["contentType"].flatMap(headerValue) { response.contentType = type }
+        if let body = object["body"], let text = body.text("the text of the answer") {
+            response.body = text
+            if text.utf8.count > RouteTable.DirectResponse.maximumBody {
+                body.fail("has \(text.utf8.count) bytes; at most \(RouteTable.DirectResponse.maximumBody) are allowed")
+            }
+        }
+        return response
+    }
+
+    private func mirrors(_ node: ConfigurationNode) -> [RouteTable.RequestMirror] {
+        (node.elements(of: "mirrors", atMost: RouteTable.RequestMirror.maximum) ?? []).compactMap { element in
+            if element.isScalar { return names.backend(element).map { RouteTable.RequestMirror(backend: $0) } }
+            guard let object = element.object(["backend", "share"]) else { return nil }
+            let backend = object.required("backend").flatMap(names.backend)
+            let share = object.optional("share", default: 1) { $0.fraction() }
+            guard let backend, let share else { return nil }
+            return RouteTable.RequestMirror(
+                backend: backend,
+                share: Int((share * Double(RouteTable.RequestMirror.whole)).rounded())
+            )
+        }
     }
 }

@@ -20,21 +20,25 @@ struct MatchReader {
 
     private func path(_ node: ConfigurationNode) -> RouteTable.Path? {
         guard !node.isScalar else {
-            node.fail("must say how it is meant: { prefix: … } or { exact: … }")
+            node.fail("must say how it is meant: { prefix: … }, { exact: … } or { regex: … }")
             return nil
         }
-        guard let object = node.object(["exact", "prefix"]) else { return nil }
-        guard object.values.count == 1 else {
-            node.fail("must have exactly one of exact and prefix")
-            return nil
+        let kinds = ["exact", "prefix", "regex"]
+        guard let (kind, value) = node.object(kinds)?.one(of: kinds) else { return nil }
+        switch kind {
+        case "exact": return pathText(value).map(RouteTable.Path.exact)
+        case "regex": return value.regularExpression().map(RouteTable.Path.regularExpression)
+        default: return prefix(value).map(RouteTable.Path.prefix)
         }
-        if let exact = object["exact"] { return pathText(exact).map(RouteTable.Path.exact) }
-        guard let prefix = object["prefix"], let text = pathText(prefix) else { return nil }
+    }
+
+    private func prefix(_ prefix: ConfigurationNode) -> String? {
+        guard let text = pathText(prefix) else { return nil }
         guard text.split(separator: "/").count <= RouteTable.Path.maximumPrefixSegments else {
             prefix.fail("has more than \(RouteTable.Path.maximumPrefixSegments) segments")
             return nil
         }
-        return .prefix(text)
+        return text
     }
 
     private func pathText(_ node: ConfigurationNode) -> String? {
@@ -59,19 +63,24 @@ struct MatchReader {
         return text
     }
 
-    private func pairs(_ node: ConfigurationNode, of noun: String, isName: (String) -> Bool) -> [RouteTable.Pair] {
+    private func pairs(_ node: ConfigurationNode, of noun: String, isName: (String) -> Bool) -> [RouteTable.FieldMatch]
+    {
         (node.entries(of: noun, atMost: 16) ?? []).compactMap { entry in
             guard isName(entry.key) else {
                 entry.failAtKey("\"\(entry.key)\" is not a name of \(noun)")
                 return nil
             }
-            return value(entry.value).map { RouteTable.Pair(entry.key, $0) }
+            return value(entry.value).map { RouteTable.FieldMatch(entry.key, $0) }
         }
     }
 
     /// A plain value is meant exactly.
-    private func value(_ node: ConfigurationNode) -> String? {
-        guard !node.isScalar else { return node.text("a value") }
-        return node.object(["exact"])?.required("exact")?.text("a value")
+    private func value(_ node: ConfigurationNode) -> RouteTable.FieldMatch.Value? {
+        if node.isScalar { return node.text("a value").map(RouteTable.FieldMatch.Value.exact) }
+        let kinds = ["exact", "regex"]
+        guard let (kind, value) = node.object(kinds)?.one(of: kinds) else { return nil }
+        return kind == "exact"
+            ? value.text("a value").map(RouteTable.FieldMatch.Value.exact)
+            : value.regularExpression().map(RouteTable.FieldMatch.Value.regularExpression)
     }
 }
