@@ -14,6 +14,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -359,4 +360,15 @@ int clinux_receive_descriptors(int socket, int *descriptors, int capacity) {
         }
     }
     return found > 0 ? found : -EBADMSG;
+}
+
+int clinux_identify_file(const char *path, clinux_file_identity *identity) {
+    struct stat status;
+    *identity = (clinux_file_identity){0};
+    if (stat(path, &status) != 0) return -errno;
+    identity->device = status.st_dev;
+    identity->inode = status.st_ino;
+    identity->size = status.st_size;
+    identity->changed = status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec;
+    return 0;
 }

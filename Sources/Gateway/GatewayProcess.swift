@@ -5,17 +5,17 @@ import KubernetesModel
 package import Logging
 package import ServiceLifecycle
 
-/// A gateway: workers that serve, a controller that follows the cluster, and the admin socket.
+/// A gateway: workers that serve, what follows the cluster or a configuration file, and the admin interface.
 ///
-/// Serves from the snapshot file at once, and goes on serving while the cluster is away. On graceful shutdown, or `POST /stop`, it
+/// With a cluster it serves from the snapshot file at once, and goes on serving while the cluster is away. On graceful shutdown, or `POST /stop`, it
 /// accepts no more, lets running requests finish within ``Configuration/gracePeriod`` and returns from `run()`; so it does after a
 /// successor took its sockets over (``Configuration/takesOver``).
 package struct GatewayProcess: Service {
     package struct Configuration: Sendable {
         /// A numeric address.
         package var host: String
-        /// For plain HTTP; zero takes a free one.
-        package var port: Int
+        /// For plain HTTP; `nil` for none but those of listeners, zero for a free one.
+        package var port: Int?
         /// For TLS; `nil` for none, zero for a free one.
         package var tlsPort: Int?
         /// Whether the listeners of Gateways are served at the ports that they name; else all are at the gateway's own.
@@ -25,23 +25,45 @@ package struct GatewayProcess: Service {
         /// Zero takes one per processor.
         package var workers: Int
         package var adminSocket: String
+        /// On 127.0.0.1, for reading only; zero takes a free one, `nil` none.
+        package var adminPort: Int?
         package var snapshotFile: String?
+        /// Takes the place of a cluster.
+        package var file: File?
         /// Where clients reach the gateway, for the statuses of Gateways.
         package var addresses: [String]
         package var gracePeriod: Duration
         package var dataPath: DataPathConfiguration
         /// Called once with the port when the workers listen.
         package var onListening: @Sendable (Int) -> Void
+        package var onAdminListening: @Sendable (Int) -> Void = { _ in }
+
+        /// A configuration file that is followed from now on.
+        package struct File: Sendable {
+            package var path: String
+            /// What it says now.
+            package var configuration: FileConfiguration
+            /// Has it read again, as a signal does.
+            package var reloads: AsyncStream<Void>?
+
+            package init(path: String, configuration: FileConfiguration, reloads: AsyncStream<Void>? = nil) {
+                self.path = path
+                self.configuration = configuration
+                self.reloads = reloads
+            }
+        }
 
         package init(
             host: String = "0.0.0.0",
-            port: Int,
+            port: Int?,
             tlsPort: Int? = nil,
             opensListenerPorts: Bool = false,
             takesOver: Bool = false,
             workers: Int = 0,
             adminSocket: String,
+            adminPort: Int? = nil,
             snapshotFile: String? = nil,
+            file: File? = nil,
             addresses: [String] = [],
             gracePeriod: Duration = .seconds(30),
             dataPath: DataPathConfiguration = DataPathConfiguration(),
@@ -54,7 +76,9 @@ package struct GatewayProcess: Service {
             self.takesOver = takesOver
             self.workers = workers
             self.adminSocket = adminSocket
+            self.adminPort = adminPort
             self.snapshotFile = snapshotFile
+            self.file = file
             self.addresses = addresses
             self.gracePeriod = gracePeriod
             self.dataPath = dataPath
@@ -106,19 +130,23 @@ package struct GatewayProcess: Service {
         let link = AdminSocketLink(path: configuration.adminSocket)
         let holder = try predecessor(behind: link)
         let (endings, end) = AsyncStream<Ending>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        let admin = admin(link, plane, publisher, holder, end)
+        let follower = try await follower(publisher)
+        let admin = admin(link, plane, publisher, follower, holder, end)
         do {
             try await withThrowingTaskGroup(of: Ending.self) { group in
                 addController(publisher, to: &group)
                 group.addTask { try await Self.running { try await admin.run() } }
                 group.addTask { await Self.running { await publisher.run() } }
                 group.addTask { await Self.running { await rotateTicketKeys(of: plane) } }
+                addFollower(follower, to: &group)
+                addAdminPort(plane, publisher, follower, to: &group)
                 group.addTask { await waitForEnd(endings) }
                 // Pods that are withdrawn from here on are withdrawn in this process and in its predecessor.
                 try await admin.waitUntilStarted()
                 try await listen(plane, publisher, holder)
                 // Whatever ends first ends the gateway: a stop, a successor, or a part that failed.
                 let ending = try await group.next()
+                publisher.isStopping = true
                 try await finish(plane, handingOver: ending == .handedOver)
                 link.leave()
                 group.cancelAll()
@@ -179,6 +207,7 @@ package struct GatewayProcess: Service {
         } else {
             try plane.listen()
         }
+        if configuration.file != nil, let problem = plane.problems.first { throw GatewayError(problem) }
         logger.info(
             "The gateway listens",
             metadata: [
@@ -217,6 +246,49 @@ package struct GatewayProcess: Service {
         }
     }
 
+    private func follower(_ publisher: TablePublisher) async throws -> ConfigurationFollower? {
+        guard let file = configuration.file else { return nil }
+        let follower = try ConfigurationFollower(
+            path: file.path,
+            configuration: file.configuration,
+            publisher: publisher,
+            logger: logger
+        )
+        await follower.start()
+        logger.info("Serving from the configuration", metadata: ["file": "\(file.path)"])
+        return follower
+    }
+
+    private func addFollower(
+        _ follower: ConfigurationFollower?,
+        to group: inout ThrowingTaskGroup<Ending, any Error>
+    ) {
+        guard let follower else { return }
+        group.addTask { try await Self.running { try await follower.run() } }
+        guard let reloads = configuration.file?.reloads else { return }
+        group.addTask {
+            for await _ in reloads { follower.requestReload() }
+            // A stream that ends must not end the gateway.
+            return await Self.running { try? await gracefulShutdown() }
+        }
+    }
+
+    private func addAdminPort(
+        _ plane: DataPlane,
+        _ publisher: TablePublisher,
+        _ follower: ConfigurationFollower?,
+        to group: inout ThrowingTaskGroup<Ending, any Error>
+    ) {
+        guard let port = configuration.adminPort else { return }
+        let admin = AdminPort(
+            port: port,
+            reading: AdminReading(plane: plane, publisher: publisher, follower: follower),
+            logger: logger,
+            onPort: configuration.onAdminListening
+        )
+        group.addTask { try await Self.running { try await admin.run() } }
+    }
+
     private func controller(_ client: any ClusterClient, _ publisher: TablePublisher) -> GatewayController {
         GatewayController(
             client: client,
@@ -231,6 +303,7 @@ package struct GatewayProcess: Service {
         _ link: AdminSocketLink,
         _ plane: DataPlane,
         _ publisher: TablePublisher,
+        _ follower: ConfigurationFollower?,
         _ predecessor: String?,
         _ end: AsyncStream<Ending>.Continuation
     ) -> AdminServer {
@@ -238,6 +311,7 @@ package struct GatewayProcess: Service {
             link: link,
             plane: plane,
             publisher: publisher,
+            follower: follower,
             predecessor: predecessor.map(GatewayDrainClient.init),
             logger: logger,
             handOver: { path in

@@ -58,18 +58,8 @@ import Testing
     }
 
     private static func exchange(_ folder: String, _ request: String) throws -> RawConnection.Message {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        let connection = RawConnection(descriptor: descriptor)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: "\(folder)/admin.sock".utf8) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard result == 0 else { throw RawConnection.Failure(description: "no admin socket") }
-        return try connection.exchange("\(request) HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        try RawConnection(socket: "\(folder)/admin.sock")
+            .exchange("\(request) HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
     }
 
     private static func fill(_ cluster: MemoryCluster, port: Int) {

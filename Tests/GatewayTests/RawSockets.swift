@@ -36,6 +36,21 @@ final class RawConnection: Sendable {
         guard result == 0 else { throw Failure(description: "cannot connect: \(String(cString: strerror(errno)))") }
     }
 
+    /// Connects to a Unix socket.
+    convenience init(socket path: String) throws {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        self.init(descriptor: descriptor)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else { throw Failure(description: "cannot connect to \(path)") }
+    }
+
     deinit { Glibc.close(descriptor) }
 
     func setTimeout(milliseconds: Int) {

@@ -108,4 +108,91 @@ struct RouteTableTests {
         let rules = [Rule(route: "a", matches: [Match(path: .prefix("/a"))])]
         #expect(try Self.lookup(rules, path: "/a" + String(repeating: "/b", count: 500)) == "a")
     }
+
+    // MARK: - Regular expressions
+
+    @Test func matchesPathsByRegularExpressionsBetweenExactOnesAndPrefixes() throws {
+        func regex(_ pattern: String) throws -> Match {
+            Match(path: .regularExpression(try RegularExpression(pattern)))
+        }
+        let rules = [
+            Rule(route: "root", matches: [Match(path: .prefix("/"))]),
+            Rule(route: "long prefix", matches: [Match(path: .prefix("/item/special/long"))]),
+            Rule(route: "exact", matches: [Match(path: .exact("/item/1"))]),
+            Rule(route: "number", matches: [try regex("/item/[0-9]+")]),
+            Rule(route: "second", matches: [try regex("/item/.*"), try regex("/other/.*")]),
+            Rule(route: "image", hosts: ["img.test"], matches: [try regex(".*\\.(png|jpe?g)")]),
+        ]
+        #expect(try Self.lookup(rules, path: "/item/1") == "exact")
+        #expect(try Self.lookup(rules, path: "/item/12") == "number")
+        #expect(try Self.lookup(rules, path: "/item/12a") == "second")
+        #expect(try Self.lookup(rules, path: "/item/special/long") == "second")
+        #expect(try Self.lookup(rules, path: "/other/") == "second")
+        #expect(try Self.lookup(rules, path: "/others/") == "root")
+        #expect(try Self.lookup(rules, host: "img.test", path: "/a.jpeg") == "image")
+        #expect(try Self.lookup(rules, host: "img.test", path: "/a.gif") == "root")
+        #expect(try Self.lookup(rules, path: "/a.png") == "root")
+    }
+
+    @Test func prefersMethodAndHeadersUnderOneExpression() throws {
+        let expression = try RegularExpression("/v[0-9]+/.*")
+        let rules = [
+            Rule(route: "any", matches: [Match(path: .regularExpression(expression))]),
+            Rule(route: "post", matches: [Match(path: .regularExpression(expression), method: "POST")]),
+        ]
+        #expect(try Self.lookup(rules, path: "/v1/x") == "any")
+        #expect(try Self.lookup(rules, path: "/v1/x", method: "POST") == "post")
+    }
+
+    @Test func matchesHeadersAndParametersByRegularExpressions() throws {
+        let rules = [
+            Rule(route: "none"),
+            Rule(
+                route: "header",
+                matches: [Match(headers: [.init("X-Tier", .regularExpression(try .init("gold|silver")))])]
+            ),
+            Rule(route: "query", matches: [Match(query: [.init("v", .regularExpression(try .init("[0-9]{2,}")))])]),
+        ]
+        #expect(try Self.lookup(rules, headers: [("x-tier", "silver")]) == "header")
+        #expect(try Self.lookup(rules, headers: [("x-tier", "bronze"), ("X-Tier", "gold")]) == "header")
+        #expect(try Self.lookup(rules, headers: [("x-tier", "golden")]) == "none")
+        #expect(try Self.lookup(rules, query: "v=12") == "query")
+        #expect(try Self.lookup(rules, query: "v=1") == "none")
+        #expect(try Self.lookup(rules, query: "w=12") == "none")
+    }
+
+    // MARK: - Cost
+
+    /// Rows that a search looks at, over all names that are there: the cost of finding one.
+    private static func probes<Row>(_ rows: FlatArray<Row>, hash: (Row) -> UInt64) -> (mean: Double, most: Int) {
+        var sum = 0
+        var most = 0
+        var used = 0
+        for index in 0..<rows.count where hash(rows[index]) != 0 {
+            let home = Int(truncatingIfNeeded: hash(rows[index])) & (rows.count - 1)
+            let count = (index - home) & (rows.count - 1)
+            sum += count + 1
+            most = max(most, count + 1)
+            used += 1
+        }
+        return (Double(sum) / Double(max(1, used)), most)
+    }
+
+    @Test(arguments: [10, 1000, 20_000]) func findsARouteInAsManyStepsAmongThousands(_ count: Int) {
+        let rules = (0..<count).map { number in
+            Rule(
+                route: "r\(number)",
+                hosts: ["h\(number % max(1, count / 10)).example.org"],
+                matches: [Match(path: .prefix("/service-\(number)/v1")), Match(path: .exact("/service-\(number)"))]
+            )
+        }
+        let table = CompiledTable(RouteTable(rules: rules), generation: 1) { _ in 0 }
+        let hosts = Self.probes(table.view.hosts, hash: \.hash)
+        let paths = Self.probes(table.view.paths, hash: \.hash)
+        #expect(hosts.mean < 1.6 && paths.mean < 1.6)
+        #expect(hosts.most < 40 && paths.most < 40)
+        // One candidate under each path: nothing is tried in turn.
+        #expect(table.view.candidates.count == count * 2)
+        #expect((0..<table.view.paths.count).allSatisfy { table.view.paths[$0].candidates.count <= 1 })
+    }
 }

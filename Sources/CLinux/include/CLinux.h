@@ -85,4 +85,15 @@ int clinux_send_descriptors(int socket, const int *descriptors, int count);
 /// Receives what one clinux_send_descriptors sent, closed on exec. Returns the number, 0 at the end of the stream.
 int clinux_receive_descriptors(int socket, int *descriptors, int capacity);
 
+/// What changes whenever a file does: device, inode, size, and the nanosecond of the last change.
+typedef struct {
+    uint64_t device;
+    uint64_t inode;
+    int64_t size;
+    int64_t changed;
+} clinux_file_identity;
+
+/// Follows links. Returns 0, or -errno with an identity of zeros.
+int clinux_identify_file(const char *path, clinux_file_identity *identity);
+
 #include "CLinuxLoad.h"

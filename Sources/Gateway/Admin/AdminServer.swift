@@ -5,11 +5,13 @@ import Logging
 import NIOCore
 import ServiceLifecycle
 
-/// The gateway's own interface on a Unix socket: health, metrics, the table, draining, stopping.
+/// The gateway's own interface on a Unix socket: what ``AdminReading`` shows, and draining, reloading, handing over, stopping. Who may
+/// open the socket may do all of it.
 struct AdminServer: Service {
     private let link: AdminSocketLink
     private let plane: DataPlane
     private let publisher: TablePublisher
+    private let follower: ConfigurationFollower?
     private let predecessor: GatewayDrainClient?
     private let handOver: @Sendable (String) async throws -> Void
     private let stop: @Sendable () -> Void
@@ -24,6 +26,7 @@ struct AdminServer: Service {
         link: AdminSocketLink,
         plane: DataPlane,
         publisher: TablePublisher,
+        follower: ConfigurationFollower? = nil,
         predecessor: GatewayDrainClient?,
         logger: Logger,
         handOver: @escaping @Sendable (String) async throws -> Void,
@@ -32,6 +35,7 @@ struct AdminServer: Service {
         self.link = link
         self.plane = plane
         self.publisher = publisher
+        self.follower = follower
         self.predecessor = predecessor
         self.logger = logger
         self.handOver = handOver
@@ -70,13 +74,7 @@ struct AdminServer: Service {
 
     private func router() -> Router<BasicRequestContext> {
         let router = Router()
-        router.get("/healthz") { _, _ in "ok\n" }
-        router.get("/readyz") { _, _ -> Response in
-            publisher.hasTable
-                ? Self.text("ok\n") : Self.text("no routes were read yet\n", status: .serviceUnavailable)
-        }
-        router.get("/metrics") { _, _ in Self.text(MetricsText.write(plane), type: "text/plain; version=0.0.4") }
-        router.get("/table") { _, _ in Self.text(publisher.table.json.prettyString + "\n", type: "application/json") }
+        AdminReading(plane: plane, publisher: publisher, follower: follower).add(to: router)
         router.get("/listeners") { _, _ in
             let listening: [JSON] = plane.listeningPorts.map { port, isTLS in
                 ["port": JSON(port), "tls": .bool(isTLS)]
@@ -95,6 +93,13 @@ struct AdminServer: Service {
                 throw HTTPError(.internalServerError, message: "\(error)")
             }
             return Self.text("handed over\n")
+        }
+        router.post("/reload") { _, _ -> Response in
+            guard let follower else {
+                return Self.text("the gateway follows a cluster, not a file\n", status: .conflict)
+            }
+            follower.requestReload()
+            return Self.text("reloading; see /config\n", status: .accepted)
         }
         router.post("/stop") { _, _ -> Response in
             stop()
@@ -127,7 +132,7 @@ struct AdminServer: Service {
         return seconds
     }
 
-    private static func text(
+    static func text(
         _ text: String,
         status: HTTPResponse.Status = .ok,
         type: String = "text/plain; charset=utf-8"

@@ -5,6 +5,7 @@ struct RouteBuilder {
     private(set) var table = RouteTable()
     private let namespaces: [String: AnyObjectView]
     private var resolver: BackendResolver
+    private var backendNames: Set<String> = []
 
     init(objects: GatewayObjects) {
         namespaces = Dictionary(
@@ -52,11 +53,13 @@ struct RouteBuilder {
             rule.hosts = hosts
             rule.listeners = listeners
             table.rules.append(rule)
-            for case let name? in rule.targets.map(\.backend) where !table.backends.contains(where: { $0.name == name })
-            {
-                if let backend = resolver.backends[name] { table.backends.append(backend) }
-            }
+            for name in rule.targets.compactMap(\.backend) + rule.filters.mirrors.map(\.backend) { addBackend(name) }
         }
+    }
+
+    private mutating func addBackend(_ name: String) {
+        guard backendNames.insert(name).inserted, let backend = resolver.backends[name] else { return }
+        table.backends.append(backend)
     }
 
     // MARK: - Parents

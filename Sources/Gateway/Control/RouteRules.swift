@@ -31,7 +31,7 @@ struct RouteRules {
         }
         if rule.matches.isEmpty { rule.matches = [RouteTable.Match()] }
         for (index, filter) in (json["filters"]?.array ?? []).enumerated() {
-            try add(filter, to: &rule.filters, at: "\(field).filters[\(index)]")
+            try add(filter, to: &rule.filters, at: "\(field).filters[\(index)]", &resolver)
         }
         for (index, reference) in (json["backendRefs"]?.array ?? []).enumerated() {
             guard reference["filters"]?.array?.isEmpty ?? true else {
@@ -58,19 +58,45 @@ struct RouteRules {
                 throw RouteProblem(message: "\(field).path.value has more than 64 segments.")
             }
             match.path = .prefix(path)
-        case let type: throw unsupported(type, at: "\(field).path.type", instead: "Exact or PathPrefix")
+        case "RegularExpression": match.path = .regularExpression(try expression(path, at: "\(field).path.value"))
+        case let type:
+            throw unsupported(type, at: "\(field).path.type", instead: "Exact, PathPrefix or RegularExpression")
         }
         match.method = json["method"]?.string
-        match.headers = try pairs(json["headers"], at: "\(field).headers")
-        match.query = try pairs(json["queryParams"], at: "\(field).queryParams")
+        match.headers = try fieldMatches(json["headers"], at: "\(field).headers")
+        match.query = try fieldMatches(json["queryParams"], at: "\(field).queryParams")
         return match
     }
 
-    private func pairs(_ json: JSON?, at field: String) throws(RouteProblem) -> [RouteTable.Pair] {
+    private func expression(_ pattern: String, at field: String) throws(RouteProblem) -> RegularExpression {
+        do {
+            return try RegularExpression(pattern)
+        } catch {
+            throw RouteProblem(message: "\(field) cannot be used as a regular expression: \(error).")
+        }
+    }
+
+    /// Of several conditions on one header or parameter only the first counts (Gateway API).
+    private func fieldMatches(_ json: JSON?, at field: String) throws(RouteProblem) -> [RouteTable.FieldMatch] {
+        var matches: [RouteTable.FieldMatch] = []
+        for (index, match) in (json?.array ?? []).enumerated() {
+            let (name, value) = (match["name"]?.string ?? "", match["value"]?.string ?? "")
+            guard !matches.contains(where: { $0.name.lowercased() == name.lowercased() }) else { continue }
+            switch match["type"]?.string ?? "Exact" {
+            case "Exact": matches.append(RouteTable.FieldMatch(name, value))
+            case "RegularExpression":
+                let expression = try expression(value, at: "\(field)[\(index)].value")
+                matches.append(RouteTable.FieldMatch(name, .regularExpression(expression)))
+            case let type:
+                throw unsupported(type, at: "\(field)[\(index)].type", instead: "Exact or RegularExpression")
+            }
+        }
+        return matches
+    }
+
+    private func pairs(_ json: JSON?) -> [RouteTable.Pair] {
         var pairs: [RouteTable.Pair] = []
-        for (index, pair) in (json?.array ?? []).enumerated() {
-            let type = pair["type"]?.string ?? "Exact"
-            guard type == "Exact" else { throw unsupported(type, at: "\(field)[\(index)].type", instead: "Exact") }
+        for pair in json?.array ?? [] {
             pairs.append(RouteTable.Pair(pair["name"]?.string ?? "", pair["value"]?.string ?? ""))
         }
         return pairs
@@ -85,7 +111,8 @@ struct RouteRules {
     private func add(
         _ json: JSON,
         to filters: inout RouteTable.Filters,
-        at field: String
+        at field: String,
+        _ resolver: inout BackendResolver
     ) throws(RouteProblem) {
         switch json["type"]?.string ?? "" {
         case "RequestHeaderModifier":
@@ -96,19 +123,43 @@ struct RouteRules {
             filters.rewriteHost = json["urlRewrite", "hostname"]?.string
             filters.rewritePath = pathChange(json["urlRewrite", "path"])
         case "RequestRedirect": filters.redirect = redirect(json["requestRedirect"] ?? [:])
+        case "RequestMirror": try addMirror(json["requestMirror"] ?? [:], to: &filters, at: field, &resolver)
         case let type:
             throw unsupported(
                 type,
                 at: "\(field).type",
-                instead: "RequestHeaderModifier, ResponseHeaderModifier, URLRewrite or RequestRedirect"
+                instead: "RequestHeaderModifier, ResponseHeaderModifier, URLRewrite, RequestRedirect or RequestMirror"
             )
         }
     }
 
+    /// A reference that leads nowhere is named in the status; requests go on without the copy.
+    private func addMirror(
+        _ json: JSON,
+        to filters: inout RouteTable.Filters,
+        at field: String,
+        _ resolver: inout BackendResolver
+    ) throws(RouteProblem) {
+        let whole = RouteTable.RequestMirror.whole
+        guard filters.mirrors.count < RouteTable.RequestMirror.maximum else {
+            throw RouteProblem(message: "\(field) is one of more than \(RouteTable.RequestMirror.maximum) mirrors.")
+        }
+        var share = whole
+        if let percent = json["percent"]?.int { share = whole / 100 * percent }
+        if let numerator = json["fraction", "numerator"]?.int {
+            share = whole * numerator / max(1, json["fraction", "denominator"]?.int ?? 100)
+        }
+        guard (0...whole).contains(share) else {
+            throw RouteProblem(message: "\(field).requestMirror mirrors a share that is not between none and all.")
+        }
+        guard let backend = resolver.resolve(json["backendRef"] ?? [:], from: route.namespace) else { return }
+        filters.mirrors.append(RouteTable.RequestMirror(backend: backend, share: share))
+    }
+
     private func changes(_ json: JSON, at field: String) throws(RouteProblem) -> RouteTable.HeaderChanges {
         let changes = RouteTable.HeaderChanges(
-            set: try pairs(json["set"], at: field),
-            add: try pairs(json["add"], at: field),
+            set: pairs(json["set"]),
+            add: pairs(json["add"]),
             remove: json["remove"]?.array?.compactMap(\.string) ?? []
         )
         let names = (changes.set + changes.add).map(\.name) + changes.remove

@@ -20,6 +20,7 @@ final class TablePublisher: Service {
         var problems: [String] = []
         var waiters: [Int: Waiter] = [:]
         var nextWaiter = 0
+        var isStopping = false
     }
 
     /// Waits until no published table names an address.
@@ -57,6 +58,12 @@ final class TablePublisher: Service {
 
     /// Ports that the table in force asks for and that cannot be opened.
     var unavailablePorts: Set<Int> { plane.unavailablePorts }
+
+    /// The gateway accepts no more: it is no longer ready, whatever its table.
+    var isStopping: Bool {
+        get { state.withLock(\.isStopping) }
+        set { state.withLock { $0.isStopping = newValue } }
+    }
 
     /// The table in force.
     var table: RouteTable { state.withLock(\.published) }

@@ -24,6 +24,10 @@ extension Worker {
                 keepRest(client, head, bytes, used: head.length, isInput: isInput)
                 return redirect(client, head, headBytes, match, view)
             }
+            guard view.rules[match.rule].response.status == 0 else {
+                keepRest(client, head, bytes, used: head.length, isInput: isInput)
+                return answerDirectly(client, view.rules[match.rule], view)
+            }
             guard writeRequest(client, head, headBytes, match, view) else { return refuse(client, .headTooLarge) }
         }
         do {
@@ -264,7 +268,7 @@ extension Worker {
         responseFinished(client)
     }
 
-    private mutating func finishLocalHead(_ client: ConnectionPointer, _ writer: inout HeadWriter) {
+    mutating func finishLocalHead(_ client: ConnectionPointer, _ writer: inout HeadWriter) {
         if client.pointee.closesAfterResponse || isStopping {
             writer.append("Connection: close\r\n")
         } else if client.pointee.exchange.isHTTP10 {

@@ -39,7 +39,10 @@ struct TableView: BitwiseCopyable {
     let hosts: FlatArray<HostRow>
     let paths: FlatArray<PathRow>
     let candidates: FlatArray<CandidateRow>
-    let conditions: FlatArray<PairRow>
+    let conditions: FlatArray<ConditionRow>
+    let pathPatterns: FlatArray<PathPatternRow>
+    let patterns: PatternSet
+    let mirrors: FlatArray<MirrorRow>
     let rules: FlatArray<RuleRow>
     let targets: FlatArray<TargetRow>
     let changes: FlatArray<ChangeRow>
@@ -54,6 +57,14 @@ struct TableView: BitwiseCopyable {
         var isWildcard = false
         /// What path rows refer to.
         var number: UInt32 = 0
+        /// In the order in which they are tried.
+        var pathPatterns = RowRange()
+    }
+
+    struct PathPatternRow: BitwiseCopyable {
+        /// Among ``TableView/patterns``.
+        var pattern: UInt32 = 0
+        var candidates = RowRange()
     }
 
     struct PathRow: BitwiseCopyable {
@@ -75,10 +86,23 @@ struct TableView: BitwiseCopyable {
         var listeners: UInt64 = .max
     }
 
-    struct PairRow: BitwiseCopyable {
+    struct ConditionRow: BitwiseCopyable {
         /// In lower case for headers.
         var name = ByteRange()
+        /// Of no meaning with a pattern.
         var value = ByteRange()
+        /// Among ``TableView/patterns``; ``none`` for an exact value.
+        var pattern: UInt32 = ConditionRow.none
+
+        static let none = UInt32.max
+    }
+
+    struct MirrorRow: BitwiseCopyable {
+        /// Index among the table's backends.
+        var backend: UInt32 = 0
+        /// Of ``RouteTable/RequestMirror/whole``.
+        var share: UInt32 = 0
+        var series: UInt32 = 0
     }
 
     struct RuleRow: BitwiseCopyable {
@@ -89,6 +113,8 @@ struct TableView: BitwiseCopyable {
         var rewriteHost = ByteRange()
         var rewritePath = PathChangeRow()
         var redirect = RedirectRow()
+        var response = ResponseRow()
+        var mirrors = RowRange()
         /// Milliseconds, zero for none.
         var requestTimeout: UInt32 = 0
         var backendTimeout: UInt32 = 0
@@ -129,6 +155,14 @@ struct TableView: BitwiseCopyable {
         var path = PathChangeRow()
     }
 
+    struct ResponseRow: BitwiseCopyable {
+        /// Zero for rules that do not answer themselves.
+        var status: UInt16 = 0
+        var reason = ByteRange()
+        var contentType = ByteRange()
+        var body = ByteRange()
+    }
+
     @inline(__always) func text(_ range: ByteRange) -> ByteSpan {
         ByteSpan(bytes.base + Int(range.start), Int(range.count))
     }
@@ -139,6 +173,9 @@ struct TableView: BitwiseCopyable {
         paths.free()
         candidates.free()
         conditions.free()
+        pathPatterns.free()
+        patterns.free()
+        mirrors.free()
         rules.free()
         targets.free()
         changes.free()

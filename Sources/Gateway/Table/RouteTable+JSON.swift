@@ -1,3 +1,4 @@
+import FlowControl
 import KubernetesModel
 
 extension RouteTable {
@@ -31,6 +32,9 @@ extension RouteTable.Rule {
         if let request = timeouts.request { json["requestTimeoutMilliseconds"] = JSON(request) }
         if let request = timeouts.backendRequest { json["backendTimeoutMilliseconds"] = JSON(request) }
         if let redirect = filters.redirect { json["redirectStatus"] = JSON(redirect.status) }
+        if let response = filters.response { json["responseStatus"] = JSON(response.status) }
+        if !filters.mirrors.isEmpty { json["mirrors"] = .array(filters.mirrors.map { .string($0.backend) }) }
+        if !policies.isEmpty { json["policies"] = .array(policies.map { .string($0.name) }) }
         return json
     }
 }
@@ -41,6 +45,8 @@ extension RouteTable.Match {
         switch path {
         case .exact(let path): json["path"] = ["type": "Exact", "value": .string(path)]
         case .prefix(let path): json["path"] = ["type": "PathPrefix", "value": .string(path)]
+        case .regularExpression(let expression):
+            json["path"] = ["type": "RegularExpression", "value": .string(expression.pattern)]
         }
         json["method"] = method.map(JSON.string)
         if !headers.isEmpty { json["headers"] = .array(headers.map(\.json)) }
@@ -49,8 +55,14 @@ extension RouteTable.Match {
     }
 }
 
-extension RouteTable.Pair {
-    fileprivate var json: JSON { ["name": .string(name), "value": .string(value)] }
+extension RouteTable.FieldMatch {
+    fileprivate var json: JSON {
+        switch value {
+        case .exact(let value): ["name": .string(name), "value": .string(value)]
+        case .regularExpression(let expression):
+            ["type": "RegularExpression", "name": .string(name), "value": .string(expression.pattern)]
+        }
+    }
 }
 
 extension RouteTable.Backend {

@@ -60,10 +60,16 @@ package struct RouteTable: Hashable, Sendable {
         package var path: Path
         /// Any method when `nil`.
         package var method: String?
-        package var headers: [Pair]
-        package var query: [Pair]
+        package var headers: [FieldMatch]
+        /// Parameters as they were sent, not decoded.
+        package var query: [FieldMatch]
 
-        package init(path: Path = .prefix("/"), method: String? = nil, headers: [Pair] = [], query: [Pair] = []) {
+        package init(
+            path: Path = .prefix("/"),
+            method: String? = nil,
+            headers: [FieldMatch] = [],
+            query: [FieldMatch] = []
+        ) {
             self.path = path
             self.method = method
             self.headers = headers
@@ -75,6 +81,29 @@ package struct RouteTable: Hashable, Sendable {
         case exact(String)
         /// Whole segments: `/shop` matches `/shop` and `/shop/cart`, not `/shopping`.
         case prefix(String)
+        /// The whole path. Comes after exact paths and before prefixes; of several that match, the first one given counts.
+        case regularExpression(RegularExpression)
+
+        var isPrefix: Bool { if case .prefix = self { true } else { false } }
+    }
+
+    /// A condition on a header field or a query parameter.
+    package struct FieldMatch: Hashable, Sendable {
+        package var name: String
+        package var value: Value
+
+        package enum Value: Hashable, Sendable {
+            case exact(String)
+            /// The whole value.
+            case regularExpression(RegularExpression)
+        }
+
+        package init(_ name: String, _ value: String) { self.init(name, .exact(value)) }
+
+        package init(_ name: String, _ value: Value) {
+            self.name = name
+            self.value = value
+        }
     }
 
     package struct Pair: Hashable, Sendable {
@@ -95,8 +124,47 @@ package struct RouteTable: Hashable, Sendable {
         package var rewritePath: PathChange?
         /// Answers the request instead of sending it on.
         package var redirect: Redirect?
+        /// Answers the request instead of sending it on.
+        package var response: DirectResponse?
+        /// Backends that get a copy; at most ``RequestMirror/maximum``.
+        package var mirrors: [RequestMirror] = []
 
         package init() {}
+    }
+
+    /// A fixed answer.
+    package struct DirectResponse: Hashable, Sendable {
+        package static let maximumBody = 65_536
+
+        package var status: Int
+        package var contentType: String
+        /// At most ``maximumBody`` bytes.
+        package var body: String
+
+        package init(status: Int = 200, contentType: String = "text/plain; charset=utf-8", body: String = "") {
+            self.status = status
+            self.contentType = contentType
+            self.body = body
+        }
+    }
+
+    /// Sends a copy of requests to another backend and drops its answers. The request itself neither waits for the copy nor fails with
+    /// it. Requests whose head and body are larger than ``maximumBytes`` are not copied.
+    package struct RequestMirror: Hashable, Sendable {
+        package static let maximum = 4
+        package static let maximumBytes = 65_536
+        /// Parts of ``share``.
+        package static let whole = 1_000_000
+
+        /// The name of a ``Backend``.
+        package var backend: String
+        /// How many of a million requests are copied.
+        package var share: Int
+
+        package init(backend: String, share: Int = RequestMirror.whole) {
+            self.backend = backend
+            self.share = share
+        }
     }
 
     package struct HeaderChanges: Hashable, Sendable {

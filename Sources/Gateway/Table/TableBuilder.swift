@@ -4,18 +4,27 @@ struct TableBuilder {
     private let series: (MetricSeries) -> Int
     private var bytes: [UInt8] = []
     private var interned: [String: ByteRange] = [:]
-    private var conditions: [TableView.PairRow] = []
+    private var conditions: [TableView.ConditionRow] = []
+    private var patterns = PatternSetBuilder()
+    private var mirrors: [TableView.MirrorRow] = []
     private var rules: [TableView.RuleRow] = []
     private var targets: [TableView.TargetRow] = []
     private var changes: [TableView.ChangeRow] = []
     private var hostNumbers: [String: UInt32] = [:]
     private var candidatesByPath: [PathKey: [Candidate]] = [:]
+    /// By the number of the host, in the order given.
+    private var pathPatterns: [UInt32: [PathPattern]] = [:]
     private var backendIndexes: [String: UInt32] = [:]
 
     private struct PathKey: Hashable {
         var host: UInt32
         var path: String
         var isPrefix: Bool
+    }
+
+    private struct PathPattern {
+        var number: UInt32
+        var candidates: [Candidate] = []
     }
 
     private struct Candidate {
@@ -34,9 +43,10 @@ struct TableBuilder {
     }
 
     mutating func finish() -> TableView {
-        let hosts = hostRows()
         var candidates: [TableView.CandidateRow] = []
         let paths = pathRows(&candidates)
+        var pathPatterns: [TableView.PathPatternRow] = []
+        let hosts = hostRows(&pathPatterns, &candidates)
         return TableView(
             listeners: listeners.view,
             bytes: FlatArray(bytes),
@@ -44,6 +54,9 @@ struct TableBuilder {
             paths: FlatArray(paths),
             candidates: FlatArray(candidates),
             conditions: FlatArray(conditions),
+            pathPatterns: FlatArray(pathPatterns),
+            patterns: patterns.finish(),
+            mirrors: FlatArray(mirrors),
             rules: FlatArray(rules),
             targets: FlatArray(targets),
             changes: FlatArray(changes),
@@ -73,6 +86,8 @@ struct TableBuilder {
         row.rewriteHost = intern(rule.filters.rewriteHost ?? "")
         row.rewritePath = pathChange(rule.filters.rewritePath)
         if let redirect = rule.filters.redirect { row.redirect = self.redirect(redirect) }
+        if let response = rule.filters.response { row.response = self.response(response) }
+        row.mirrors = addMirrors(rule)
         row.requestTimeout = UInt32(clamping: rule.timeouts.request ?? 0)
         row.backendTimeout = UInt32(clamping: rule.timeouts.backendRequest ?? 0)
         return row
@@ -130,6 +145,30 @@ struct TableBuilder {
         )
     }
 
+    private mutating func response(_ response: RouteTable.DirectResponse) -> TableView.ResponseRow {
+        TableView.ResponseRow(
+            status: UInt16(clamping: response.status),
+            reason: intern(HTTPStatus.reason(response.status)),
+            contentType: intern(response.contentType),
+            body: intern(response.body)
+        )
+    }
+
+    private mutating func addMirrors(_ rule: RouteTable.Rule) -> RowRange {
+        let start = mirrors.count
+        for mirror in rule.filters.mirrors.prefix(RouteTable.RequestMirror.maximum) {
+            guard let backend = backendIndexes[mirror.backend] else { continue }
+            mirrors.append(
+                TableView.MirrorRow(
+                    backend: backend,
+                    share: UInt32(clamping: mirror.share),
+                    series: UInt32(series(MetricSeries(route: "\(rule.route) (mirror)", backend: mirror.backend)))
+                )
+            )
+        }
+        return RowRange(start: UInt32(start), count: UInt32(mirrors.count - start))
+    }
+
     // MARK: - Matches
 
     private mutating func add(_ match: RouteTable.Match, host: UInt32, rule: UInt32, listeners: UInt64) {
@@ -137,22 +176,40 @@ struct TableBuilder {
         row.rule = rule
         row.listeners = listeners
         row.method = intern(match.method ?? "")
-        row.headers = addConditions(match.headers.map { RouteTable.Pair($0.name.lowercased(), $0.value) })
+        row.headers = addConditions(match.headers.map { RouteTable.FieldMatch($0.name.lowercased(), $0.value) })
         row.query = addConditions(match.query)
-        let key =
-            switch match.path {
-            case .exact(let path): PathKey(host: host, path: path, isPrefix: false)
-            case .prefix(let path):
-                PathKey(host: host, path: RouteTable.Path.withoutFinalSlashes(path), isPrefix: true)
-            }
-        let candidates = candidatesByPath[key, default: []]
-        candidatesByPath[key, default: []].append(Candidate(row: row, order: candidates.count))
+        switch match.path {
+        case .exact(let path): add(row, at: PathKey(host: host, path: path, isPrefix: false))
+        case .prefix(let path):
+            add(row, at: PathKey(host: host, path: RouteTable.Path.withoutFinalSlashes(path), isPrefix: true))
+        case .regularExpression(let expression): add(row, at: patterns.number(of: expression), host: host)
+        }
     }
 
-    private mutating func addConditions(_ pairs: [RouteTable.Pair]) -> RowRange {
+    private mutating func add(_ row: TableView.CandidateRow, at key: PathKey) {
+        let order = candidatesByPath[key]?.count ?? 0
+        candidatesByPath[key, default: []].append(Candidate(row: row, order: order))
+    }
+
+    private mutating func add(_ row: TableView.CandidateRow, at pattern: UInt32, host: UInt32) {
+        var list = pathPatterns[host] ?? []
+        let index = list.firstIndex { $0.number == pattern } ?? list.count
+        if index == list.count { list.append(PathPattern(number: pattern)) }
+        list[index].candidates.append(Candidate(row: row, order: list[index].candidates.count))
+        pathPatterns[host] = list
+    }
+
+    private mutating func addConditions(_ matches: [RouteTable.FieldMatch]) -> RowRange {
         let start = conditions.count
-        for pair in pairs { conditions.append(TableView.PairRow(name: intern(pair.name), value: intern(pair.value))) }
-        return RowRange(start: UInt32(start), count: UInt32(pairs.count))
+        for match in matches {
+            var row = TableView.ConditionRow(name: intern(match.name))
+            switch match.value {
+            case .exact(let value): row.value = intern(value)
+            case .regularExpression(let expression): row.pattern = patterns.number(of: expression)
+            }
+            conditions.append(row)
+        }
+        return RowRange(start: UInt32(start), count: UInt32(matches.count))
     }
 
     /// Gateway API: with equal paths, a method comes before none, then more headers, then more query parameters, then the order given.
@@ -173,15 +230,35 @@ struct TableBuilder {
         return number
     }
 
-    private mutating func hostRows() -> [TableView.HostRow] {
+    private mutating func hostRows(
+        _ patterns: inout [TableView.PathPatternRow],
+        _ candidates: inout [TableView.CandidateRow]
+    ) -> [TableView.HostRow] {
         var rows: [TableView.HostRow] = []
         for (host, number) in hostNumbers.sorted(by: { $0.value < $1.value }) {
             let isWildcard = host == "*" || host.hasPrefix("*.")
             let name = intern(isWildcard ? String(host.dropFirst(2)) : host)
             let hash = self.hash(name, seed: TableView.hostSeed(isWildcard: isWildcard))
-            rows.append(TableView.HostRow(hash: hash, name: name, isWildcard: isWildcard, number: number))
+            var row = TableView.HostRow(hash: hash, name: name, isWildcard: isWildcard, number: number)
+            row.pathPatterns = patternRows(of: number, &patterns, &candidates)
+            rows.append(row)
         }
         return Self.openAddressed(rows, empty: TableView.HostRow(), hash: \.hash)
+    }
+
+    private func patternRows(
+        of host: UInt32,
+        _ rows: inout [TableView.PathPatternRow],
+        _ candidates: inout [TableView.CandidateRow]
+    ) -> RowRange {
+        let first = rows.count
+        for pattern in pathPatterns[host] ?? [] {
+            let start = UInt32(candidates.count)
+            candidates.append(contentsOf: pattern.candidates.sorted(by: Self.precedes).map(\.row))
+            let range = RowRange(start: start, count: UInt32(pattern.candidates.count))
+            rows.append(TableView.PathPatternRow(pattern: pattern.number, candidates: range))
+        }
+        return RowRange(start: UInt32(first), count: UInt32(rows.count - first))
     }
 
     private mutating func pathRows(_ candidates: inout [TableView.CandidateRow]) -> [TableView.PathRow] {

@@ -24,21 +24,21 @@ extension TableView {
     static func hostSeed(isWildcard: Bool) -> UInt64 { isWildcard ? 2 : 1 }
     static func pathSeed(host: UInt32, isPrefix: Bool) -> UInt64 { UInt64(host) << 2 | (isPrefix ? 3 : 1) }
 
-    /// The rule of highest precedence: the most specific host first, within it exact paths, then longer prefixes, then method,
-    /// headers and query. Less specific hosts are asked when the more specific ones have no matching rule.
+    /// The rule of highest precedence: the most specific host first, within it exact paths, then regular expressions in their order, then
+    /// longer prefixes; then method, headers and query. Less specific hosts are asked when the more specific ones have no matching rule.
     func lookup(_ request: RequestKey) -> RouteMatch? {
-        if let row = findHost(request.host, isWildcard: false), let match = matchPath(request, host: row.number) {
+        if let row = findHost(request.host, isWildcard: false), let match = matchPath(request, row) {
             return match
         }
         var rest = request.host
         while let dot = firstDot(rest) {
             rest = rest.dropFirst(dot + 1)
-            if let row = findHost(rest, isWildcard: true), let match = matchPath(request, host: row.number) {
+            if let row = findHost(rest, isWildcard: true), let match = matchPath(request, row) {
                 return match
             }
         }
         guard let row = findHost(ByteSpan(request.host.base, 0), isWildcard: true) else { return nil }
-        return matchPath(request, host: row.number)
+        return matchPath(request, row)
     }
 
     // MARK: - Hosts
@@ -67,12 +67,19 @@ extension TableView {
 
     // MARK: - Paths
 
-    private func matchPath(_ request: RequestKey, host: UInt32) -> RouteMatch? {
+    private func matchPath(_ request: RequestKey, _ hostRow: HostRow) -> RouteMatch? {
         let path = request.path
+        let host = hostRow.number
         if let row = findPath(path, host: host, isPrefix: false, hash: pathHash(path, host, isPrefix: false)),
-            let rule = firstCandidate(row, request)
+            let rule = firstCandidate(row.candidates, request)
         {
             return RouteMatch(rule: rule, prefixLength: path.count)
+        }
+        for index in hostRow.pathPatterns.indices {
+            let row = pathPatterns[index]
+            if patterns.matches(row.pattern, path), let rule = firstCandidate(row.candidates, request) {
+                return RouteMatch(rule: rule, prefixLength: path.count)
+            }
         }
         return matchPrefix(request, host: host)
     }
@@ -90,7 +97,7 @@ extension TableView {
                 let boundary = boundaries[count]
                 let prefix = ByteSpan(path.base, boundary.length)
                 if let row = findPath(prefix, host: host, isPrefix: true, hash: boundary.hash),
-                    let rule = firstCandidate(row, request)
+                    let rule = firstCandidate(row.candidates, request)
                 {
                     return RouteMatch(rule: rule, prefixLength: boundary.length)
                 }
@@ -143,8 +150,8 @@ extension TableView {
 
     // MARK: - Method, headers, query
 
-    private func firstCandidate(_ row: PathRow, _ request: RequestKey) -> Int? {
-        for index in row.candidates.indices {
+    private func firstCandidate(_ rows: RowRange, _ request: RequestKey) -> Int? {
+        for index in rows.indices {
             let candidate = candidates[index]
             if candidate.listeners & request.listeners == 0 { continue }
             if !candidate.method.isEmpty, !request.method.equals(text(candidate.method)) { continue }
@@ -160,16 +167,22 @@ extension TableView {
         return true
     }
 
-    private func hasHeader(_ condition: PairRow, _ request: RequestKey) -> Bool {
+    private func hasHeader(_ condition: ConditionRow, _ request: RequestKey) -> Bool {
         for index in 0..<request.fieldCount {
             let field = request.fields[index]
             if request.head.slice(field.name).equalsIgnoringCase(lowercased: text(condition.name)),
-                request.head.slice(field.value).equals(text(condition.value))
+                isMet(condition, request.head.slice(field.value))
             {
                 return true
             }
         }
         return false
+    }
+
+    @inline(__always)
+    private func isMet(_ condition: ConditionRow, _ value: ByteSpan) -> Bool {
+        guard condition.pattern != ConditionRow.none else { return value.equals(text(condition.value)) }
+        return patterns.matches(condition.pattern, value)
     }
 
     private func queryMatches(_ candidate: CandidateRow, _ request: RequestKey) -> Bool {
@@ -178,7 +191,7 @@ extension TableView {
     }
 
     /// Only the first parameter of a name counts, as Gateway API recommends.
-    private func hasParameter(_ condition: PairRow, _ query: ByteSpan) -> Bool {
+    private func hasParameter(_ condition: ConditionRow, _ query: ByteSpan) -> Bool {
         var start = 0
         while start <= query.count {
             var end = start
@@ -190,7 +203,7 @@ extension TableView {
             let nameEnd = equals < 0 ? end : equals
             if ByteSpan(query.base + start, nameEnd - start).equals(text(condition.name)) {
                 let valueStart = equals < 0 ? end : equals + 1
-                return ByteSpan(query.base + valueStart, end - valueStart).equals(text(condition.value))
+                return isMet(condition, ByteSpan(query.base + valueStart, end - valueStart))
             }
             start = end + 1
         }
