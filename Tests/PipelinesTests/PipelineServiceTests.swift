@@ -2,6 +2,7 @@ import Foundation
 import Git
 import KubernetesModel
 import Review
+import SystemPackage
 import Testing
 
 @testable import Pipelines
