@@ -167,6 +167,7 @@ private struct BrokenLog: RevisionLog {
     func compactedRevision() -> Int64 { 0 }
     func forEachRow(_ body: (LogRow) throws -> Void) {}
     func append(_ rows: [LogRow]) throws { throw IsFull() }
+    func replaceValues(_ rows: [LogRow]) {}
     func compact(through revision: Int64) {}
     func close() {}
 }
