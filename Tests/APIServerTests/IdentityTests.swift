@@ -117,4 +117,31 @@ struct IdentityTests {
         let user = UserInfo.serviceAccount(namespace: "default", name: "robot", uid: "")
         #expect(Authorizer(service: api.service).allows(user, attributes) == expected)
     }
+
+    @Test func letsViewersSeeNoReleases() async throws {
+        let api = try await TestAPI()
+        _ = try await api.client.create(
+            BuiltinRoles.bindings,
+            [
+                "metadata": ["name": "v"], "subjects": [["kind": "User", "name": "eve"]],
+                "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"],
+            ]
+        )
+        let eve = UserInfo(name: "eve", groups: [UserInfo.authenticatedGroup])
+        let authorizer = Authorizer(service: api.service)
+        let list = { RequestAttributes(verb: "list", group: $0, resource: $1, namespace: "default") }
+        #expect(authorizer.allows(eve, list("apps", "deployments")))
+        #expect(authorizer.allows(eve, list("sampan.dev", "trafficpolicies")))
+        #expect(!authorizer.allows(eve, list("sampan.dev", "releases")))
+        #expect(!authorizer.allows(eve, list("", "secrets")))
+    }
+
+    @Test func givesBuiltinRolesTheRulesOfThisVersion() async throws {
+        let api = try await TestAPI()
+        let outdated: JSON = ["metadata": ["name": "view"], "rules": []]
+        _ = try await api.client.update(BuiltinRoles.roles, outdated)
+        try await api.service.makeBuiltinObjects(endpoint: nil)
+        let role = try await api.client.get(BuiltinRoles.roles, namespace: nil, name: "view")
+        #expect(role["rules"]?.array?.isEmpty == false)
+    }
 }

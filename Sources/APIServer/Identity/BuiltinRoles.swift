@@ -19,7 +19,13 @@ enum BuiltinRoles {
         role("cluster-admin", [rule(["*"], ["*"], ["*"])]),
         role("admin", [rule(workloadGroups, ["*"], ["*"]), rule([roles.group], ["roles", "rolebindings"], ["*"])]),
         role("edit", [rule(workloadGroups, ["*"], ["*"])]),
-        role("view", [rule([""], viewable, reading), rule(workloadGroups.filter { !$0.isEmpty }, ["*"], reading)]),
+        role(
+            "view",
+            [
+                rule([""], viewable, reading), rule(viewableGroups, ["*"], reading),
+                rule(["sampan.dev"], ["trafficpolicies", "trafficpolicies/status"], reading),
+            ]
+        ),
     ]
 
     static let mastersBinding: JSON = [
@@ -34,6 +40,8 @@ enum BuiltinRoles {
         "", "apps", "autoscaling", "batch", "discovery.k8s.io", "events.k8s.io", "gateway.networking.k8s.io",
         "networking.k8s.io", "policy", "sampan.dev",
     ]
+    /// Releases are missing on purpose, because they hold the Secrets that they deploy.
+    private static let viewableGroups = workloadGroups.filter { !["", "sampan.dev"].contains($0) }
     private static let reading = ["get", "list", "watch"]
     /// Secrets are missing on purpose: they would let a reader become whoever they belong to.
     private static let viewable = [
