@@ -201,9 +201,8 @@ let package = Package(
         tests(
             "Releases",
             [
-                "Registry", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes,
-                hummingbird,
-                logging, nioCore, nioHTTP1, subprocess, system,
+                "Git", "Registry", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", asyncHTTPClient,
+                httpTypes, hummingbird, logging, nioCore, nioHTTP1, subprocess, system,
             ]
         ),
         tests("FlowControl"),

@@ -136,6 +136,31 @@ struct IdentityTests {
         #expect(!authorizer.allows(eve, list("", "secrets")))
     }
 
+    @Test func keepsEditorsInsideTheirNamespace() async throws {
+        let api = try await TestAPI()
+        _ = try await api.client.create(
+            Resource(group: "rbac.authorization.k8s.io", plural: "rolebindings", kind: "RoleBinding"),
+            namespace: "default",
+            [
+                "metadata": ["name": "e"], "subjects": [["kind": "User", "name": "eve"]],
+                "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"],
+            ]
+        )
+        let eve = UserInfo(name: "eve", groups: [UserInfo.authenticatedGroup])
+        let authorizer = Authorizer(service: api.service)
+        let may = { (verb: String, group: String, resource: String, namespace: String) in
+            authorizer.allows(
+                eve,
+                RequestAttributes(verb: verb, group: group, resource: resource, namespace: namespace)
+            )
+        }
+        #expect(may("create", "", "pods", "default") && may("patch", "apps", "deployments", "default"))
+        #expect(may("get", "", "secrets", "default") && may("get", "", "namespaces", "default"))
+        #expect(!may("create", "", "pods", "kube-system") && !may("list", "", "pods", ""))
+        #expect(!may("patch", "", "namespaces", "default") && !may("update", "", "resourcequotas", "default"))
+        #expect(!may("create", "rbac.authorization.k8s.io", "rolebindings", "default"))
+    }
+
     @Test func givesBuiltinRolesTheRulesOfThisVersion() async throws {
         let api = try await TestAPI()
         let outdated: JSON = ["metadata": ["name": "view"], "rules": []]

@@ -35,6 +35,7 @@ package final class PipelineService: Service, Sendable {
     let archives: ArchiveStorage
     let box: SecretBox
     let executor: any JobExecutor
+    let access: (any EnvironmentAccess)?
     let logger: Logger
     private let wake: AsyncStream<Void>.Continuation
     private let wakes: AsyncStream<Void>
@@ -47,13 +48,14 @@ package final class PipelineService: Service, Sendable {
         forge: Forge,
         box: SecretBox,
         executor: any JobExecutor,
+        access: (any EnvironmentAccess)? = nil,
         logger: Logger
     ) async throws -> PipelineService {
         let traces = "\(configuration.directory)/traces"
         try FileManager.default.createDirectory(atPath: traces, withIntermediateDirectories: true)
         let store = try await PipelineStore.open(path: "\(configuration.directory)/pipelines.sqlite")
         let archives = try ArchiveStorage(root: configuration.directory)
-        return PipelineService(configuration, forge, store, archives, box, executor, logger)
+        return PipelineService(configuration, forge, store, archives, box, executor, access, logger)
     }
 
     private init(
@@ -63,6 +65,7 @@ package final class PipelineService: Service, Sendable {
         _ archives: ArchiveStorage,
         _ box: SecretBox,
         _ executor: any JobExecutor,
+        _ access: (any EnvironmentAccess)?,
         _ logger: Logger
     ) {
         self.configuration = configuration
@@ -71,6 +74,7 @@ package final class PipelineService: Service, Sendable {
         self.archives = archives
         self.box = box
         self.executor = executor
+        self.access = access
         self.logger = logger
         (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
@@ -208,7 +212,14 @@ package final class PipelineService: Service, Sendable {
     }
 
     private static func heading(_ job: JobRecord, _ assignment: JobAssignment) -> String {
-        "Running job \(job.id) with Sampan\nUsing image \(assignment.image.name)\n"
+        var lines = ["Running job \(job.id) with Sampan", "Using image \(assignment.image.name)"]
+        if let environment = job.definition.environment {
+            lines.append(
+                assignment.account.map { "Reaching the cluster in the namespace \($0.namespace)" }
+                    ?? "Not reaching the cluster: who started this job may not deploy to \(environment.name)"
+            )
+        }
+        return lines.joined(separator: "\n") + "\n"
     }
 
     private static func conclude(_ trace: JobTrace, _ outcome: JobOutcome) throws {
