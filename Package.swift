@@ -186,7 +186,15 @@ let package = Package(
         tests("APIServer"),
         tests("Controllers", [logging]),
         tests("Scheduler", [logging]),
-        tests("NodeAgent"),
+        tests(
+            "NodeAgent",
+            [
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                nioCore,
+            ]
+        ),
         tests("ServiceNetwork"),
         tests("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
         tests(
