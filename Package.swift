@@ -190,7 +190,15 @@ let package = Package(
         tests("APIServer"),
         tests("Controllers", [logging]),
         tests("Scheduler", [logging]),
-        tests("NodeAgent"),
+        tests(
+            "NodeAgent",
+            [
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                nioCore,
+            ]
+        ),
         tests("ServiceNetwork"),
         tests("Git", [hummingbird, httpTypes, logging, nioCore, subprocess, system]),
         tests(
@@ -208,9 +216,8 @@ let package = Package(
         tests(
             "Releases",
             [
-                "Registry", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", asyncHTTPClient, httpTypes,
-                hummingbird,
-                logging, nioCore, nioHTTP1, subprocess, system,
+                "Git", "Registry", "Review", "Pipelines", "KubernetesModel", "KubernetesClient", asyncHTTPClient,
+                httpTypes, hummingbird, logging, nioCore, nioHTTP1, subprocess, system,
             ]
         ),
         tests("FlowControl"),

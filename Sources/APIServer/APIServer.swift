@@ -22,6 +22,8 @@ package final class APIServer: Service {
         package var podEndpoint: ListenAddress?
         /// Who gets a kubeconfig beside the administrator.
         package var identities: [Identity]
+        /// The collections that are encrypted on the disk, by plural and group: `secrets`, `releases.sampan.dev`.
+        package var encryptedCollections: Set<String>
 
         package init(
             directory: String,
@@ -29,7 +31,8 @@ package final class APIServer: Service {
             serviceCIDR: String = "10.43.0.0/16",
             extraNames: [String] = [],
             podEndpoint: ListenAddress? = nil,
-            identities: [Identity] = []
+            identities: [Identity] = [],
+            encryptedCollections: Set<String> = ["secrets"]
         ) {
             self.directory = directory
             self.listeners = listeners
@@ -37,6 +40,7 @@ package final class APIServer: Service {
             self.extraNames = extraNames
             self.podEndpoint = podEndpoint
             self.identities = identities
+            self.encryptedCollections = encryptedCollections
         }
     }
 
@@ -91,7 +95,12 @@ package final class APIServer: Service {
             path: "\(directory)/tokens.json",
             identities: [.admin] + configuration.identities
         )
-        let store = try ObjectStore(log: SQLiteLog(path: "\(directory)/store.sqlite"), logger: logger)
+        let log = try EncryptedLog(
+            SQLiteLog(path: "\(directory)/store.sqlite"),
+            keyPath: "\(directory)/encryption.json",
+            collections: configuration.encryptedCollections
+        )
+        let store = try ObjectStore(log: log, logger: logger)
         service = APIService(
             store: store,
             addresses: ServiceAddresses(network: network, store: store),

@@ -55,10 +55,10 @@ package struct ForgeReleaseAccess: ReleaseAccess {
 
     // MARK: - Private
 
-    private static func permission(for action: ReleaseAction) -> Permission {
+    static func permission(for action: ReleaseAction) -> Permission {
         switch action {
         case .build: .pushImages
-        case .deploy("production"), .rollback("production"): .maintain
+        case .deploy("production"), .rollback("production"): .deployToProtected
         case .deploy, .rollback: .runPipelines
         case .read: .readPipelines
         }

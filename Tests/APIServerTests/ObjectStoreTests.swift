@@ -2,6 +2,7 @@ import Foundation
 import KubernetesModel
 import Logging
 import Synchronization
+import TestKit
 import Testing
 
 @testable import APIServer
@@ -134,6 +135,57 @@ struct ObjectStoreTests {
         try await store.close()
     }
 
+    /// Cancelling a task holds the task's lock while its stream ends; publishing holds the store's while it feeds the stream.
+    @Test func publishesWhileWatchersAreCancelled() async throws {
+        let api = try await TestAPI()
+        let definition = try api.service.definition(.configMaps)
+        let isDone = Shared(false)
+        let writer = Task.detached { @Sendable in
+            for index in 0... where !isDone.value {
+                let map = Sample.configMap("m", data: ["v": "\(index)"])
+                let key = StoreKey(collection: "configmaps", namespace: "default", name: "m")
+                let current = api.service.store.object(key)
+                _ = try await api.service.store.commit(
+                    current.map { .replace($0, with: map) } ?? .create(key, map)
+                )
+            }
+        }
+        let watchers = Task.detached { @Sendable in
+            for _ in 0..<500 {
+                let watch = try api.service.watch(definition, namespace: nil, options: WatchOptions()) { $0 }
+                let reader = Task { for try await _ in watch.events {} }
+                await Task.yield()
+                reader.cancel()
+                _ = await reader.result
+            }
+            isDone.change { $0 = true }
+        }
+        try await eventually(within: .seconds(60)) { isDone.value }
+        try await watchers.value
+        try await writer.value
+        try await eventually { api.service.store.watcherCount == 0 }
+    }
+
+    @Test func tellsObserversBeforeTheWriterIsAnswered() async throws {
+        let store = try open(MemoryLog())
+        _ = try await store.commit(.create(key("a"), value("a", "1")))
+        let seen = Mutex<[String]>([])
+        store.observe("configmaps") { event, object in
+            seen.withLock {
+                $0.append("\(event.object.key.name)\(object["data", "v"]?.string ?? "")\(event.isDeletion)")
+            }
+        }
+        #expect(seen.withLock { $0 } == ["a1false"])
+        let last = try #require(store.object(key("a")))
+        _ = try await store.commit(.replace(last, with: value("a", "2")))
+        #expect(seen.withLock { $0 } == ["a1false", "a2false"])
+        store.endWatches()
+        let gone = try #require(store.object(key("a")))
+        _ = try await store.commit(.delete(gone, last: gone.json()))
+        #expect(seen.withLock { $0 } == ["a1false", "a2false", "a2true"])
+        try await store.close()
+    }
+
     @Test func refusesWritesWhenClosed() async throws {
         let store = try open(MemoryLog())
         try await store.close()
@@ -167,6 +219,7 @@ private struct BrokenLog: RevisionLog {
     func compactedRevision() -> Int64 { 0 }
     func forEachRow(_ body: (LogRow) throws -> Void) {}
     func append(_ rows: [LogRow]) throws { throw IsFull() }
+    func replaceValues(_ rows: [LogRow]) {}
     func compact(through revision: Int64) {}
     func close() {}
 }

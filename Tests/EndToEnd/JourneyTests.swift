@@ -178,6 +178,27 @@ struct JourneyTests {
     }
 
     @Test(.timeLimit(.minutes(3)))
+    func jobsReachTheirServices() async throws {
+        try await JourneyProject.with("demo/services") { project in
+            let yaml = """
+                talk:
+                  image: busybox:1.36
+                  services:
+                    - name: busybox:1.36
+                      alias: pages
+                      entrypoint: [sh, -c]
+                      command: ['mkdir /site; echo "$GREETING from the service" > /site/index.html; exec httpd -f -p 8080 -h /site']
+                  variables: {GREETING: hello}
+                  script:
+                    - for try in 1 2 3 4 5 6 7 8 9 10; do wget -qO- http://pages:8080/ && exit 0; sleep 1; done; exit 1
+                """
+            let pipeline = try await project.succeed(try await project.push([".gitlab-ci.yml": yaml]))
+            let trace = try await project.trace(try await project.job("talk", of: pipeline))
+            #expect(trace.contains("hello from the service"), "\(trace)")
+        }
+    }
+
+    @Test(.timeLimit(.minutes(3)))
     func jobsWorkTogether() async throws {
         try await JourneyProject.with("demo/jobs") { project in
             let commit = try await project.push([".gitlab-ci.yml": Self.jobs])

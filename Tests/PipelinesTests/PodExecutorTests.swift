@@ -2,6 +2,8 @@ import Foundation
 import KubernetesClient
 import KubernetesModel
 import Logging
+import Review
+import Synchronization
 import TestKit
 import Testing
 
@@ -10,7 +12,12 @@ import Testing
 struct PodExecutorTests {
     private static let namespace = "sampan-jobs"
 
-    private func assignment(_ yaml: String = "j: {script: x}", id: Int = 7, timeout: Int = 60) throws -> JobAssignment {
+    private func assignment(
+        _ yaml: String = "j: {script: x}",
+        id: Int = 7,
+        timeout: Int = 60,
+        account: JobAccount? = nil
+    ) throws -> JobAssignment {
         let event = PipelineEvent(
             source: .push,
             ref: "main",
@@ -35,19 +42,26 @@ struct PodExecutorTests {
             image: job.image ?? ImageDefinition(name: "alpine:3"),
             services: job.services,
             variables: Array(variables.variables.values),
-            files: JobFiles(job: job, variables: variables, dependencies: [], apiURL: "http://10.0.0.1:80/api/v4"),
+            files: JobFiles(
+                job: job,
+                variables: variables,
+                dependencies: [],
+                apiURL: "http://10.0.0.1:80/api/v4",
+                account: account
+            ),
+            account: account,
             timeout: timeout,
             registry: "registry.example:5000",
             token: "glcbt-0123456789"
         )
     }
 
-    private func executor(_ cluster: MemoryCluster) -> PodExecutor {
+    private func executor(_ cluster: MemoryCluster, access: (any EnvironmentAccess)? = nil) -> PodExecutor {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         var configuration = PodExecutor.Configuration(helperImage: "registry.example/helper:1")
         configuration.logDrain = .milliseconds(200)
-        return PodExecutor(client: cluster, configuration: configuration, logger: logger)
+        return PodExecutor(client: cluster, access: access, configuration: configuration, logger: logger)
     }
 
     private func status(_ states: [(String, JSON)], phase: String = "Running") -> JSON {
@@ -88,6 +102,65 @@ struct PodExecutorTests {
             }
             cluster.setStatus(.pods, namespace: Self.namespace, name: name, status)
             return (try await outcome, String(decoding: JobTrace.read(path: trace.path), as: UTF8.self))
+        }
+    }
+
+    @Test func onlyTheScriptOfAJobWithAnAccountGetsItsToken() async throws {
+        let account = JobAccount(
+            name: "demo-shop-daily",
+            namespace: "demo-shop-daily",
+            project: "demo/shop",
+            environment: "daily"
+        )
+        let assignment = try assignment("j: {script: x, artifacts: {paths: [o]}}", account: account)
+        let objects = JobPod(assignment: assignment, namespace: Self.namespace, helperImage: "helper")
+        #expect(objects.pod["spec", "serviceAccountName"] == "demo-shop-daily")
+        #expect(objects.pod["spec", "automountServiceAccountToken"] == false)
+        let containers = ["initContainers", "containers"].flatMap { objects.pod["spec", $0]?.array ?? [] }
+        let withToken = containers.filter { container in
+            (container["volumeMounts"]?.array ?? []).contains { $0["mountPath"]?.string == ClusterFiles.tokenFolder }
+        }
+        #expect(containers.compactMap { $0["name"]?.string } == ["prepare", "build", "finish"])
+        #expect(withToken.map { $0["name"]?.string } == ["build"])
+        let volume = try #require(objects.pod["spec", "volumes"]?.array?.last)
+        #expect(volume["projected", "sources"]?.array?[0]["serviceAccountToken", "expirationSeconds"] == 600)
+
+        let config = try JSON(parsing: try #require(assignment.files.contents["kubeconfig"]))
+        #expect(config["contexts"]?.array?[0]["context", "namespace"] == "demo-shop-daily")
+        #expect(config["users"]?.array?[0]["user", "tokenFile"]?.string == "\(ClusterFiles.tokenFolder)/token")
+        #expect(assignment.files.contents["namespace"] == "demo-shop-daily")
+    }
+
+    @Test func aJobWithoutAnAccountGetsNoToken() throws {
+        let objects = JobPod(assignment: try assignment(), namespace: Self.namespace, helperImage: "helper")
+        #expect(objects.pod["spec", "serviceAccountName"] == nil)
+        #expect(!objects.pod.encodedString.contains("serviceAccountToken\":{"))
+    }
+
+    @Test func anAccountIsThereBeforeItsPod() async throws {
+        try await withTemporaryFolder { folder in
+            let cluster = MemoryCluster()
+            let access = RecordingAccess(cluster: cluster)
+            let executor = executor(cluster, access: access)
+            try await executor.start(keeping: [])
+            let account = JobAccount(name: "a", namespace: "n", project: "demo/shop", environment: "daily")
+            let assignment = try assignment(account: account)
+            async let outcome = executor.run(
+                assignment,
+                trace: try JobTrace(path: "\(folder)/trace"),
+                isResuming: false
+            )
+            try await eventually("no pod was made") {
+                cluster.find(.pods, namespace: Self.namespace, name: JobPod.name(7)) != nil
+            }
+            #expect(access.prepared.withLock { $0 } == [.init(account: account, podWasThere: false)])
+            cluster.setStatus(
+                .pods,
+                namespace: Self.namespace,
+                name: JobPod.name(7),
+                status([("prepare", ended(0)), ("build", ended(0))], phase: "Succeeded")
+            )
+            #expect(try await outcome == .success)
         }
     }
 
@@ -230,5 +303,25 @@ struct PodExecutorTests {
         #expect(build?["imagePullPolicy"] == "Always")
         #expect(objects.pod["spec", "hostAliases"]?[0]?["hostnames"] == ["group-pg", "group__pg"])
         #expect(objects.secrets.count == 3)
+    }
+}
+
+/// Writes down which accounts were prepared, and whether their job's pod came too early.
+private final class RecordingAccess: EnvironmentAccess {
+    struct Preparation: Hashable {
+        let account: JobAccount
+        let podWasThere: Bool
+    }
+
+    let cluster: MemoryCluster
+    let prepared = Mutex<[Preparation]>([])
+
+    init(cluster: MemoryCluster) { self.cluster = cluster }
+
+    func account(for job: JobIdentity, of project: Project, environment: String) -> JobAccount? { nil }
+
+    func prepare(_ account: JobAccount, jobsNamespace: String) {
+        let pod = cluster.find(.pods, namespace: jobsNamespace, name: JobPod.name(7))
+        prepared.withLock { $0.append(Preparation(account: account, podWasThere: pod != nil)) }
     }
 }

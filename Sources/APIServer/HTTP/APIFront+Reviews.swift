@@ -25,19 +25,16 @@ extension APIFront {
         case "localsubjectaccessreviews": decision(Self.user(review["spec"]), review)
         case "selfsubjectreviews": ["userInfo": Self.json(request.user)]
         case "tokenreviews": tokenStatus(review)
-        case "selfsubjectrulesreviews":
-            [
-                "resourceRules": [], "nonResourceRules": [], "incomplete": true,
-                "evaluationError": "rules are not listed",
-            ]
+        case "selfsubjectrulesreviews": try rules(of: request.user, review)
         default: throw StatusError.noSuchResource()
         }
     }
 
     private func decision(_ user: UserInfo, _ review: JSON) -> JSON {
         guard let wanted = review["spec", "resourceAttributes"] else {
-            let isAllowed = user.groups.contains(UserInfo.mastersGroup)
-            return ["allowed": .bool(isAllowed)]
+            let wanted = review["spec", "nonResourceAttributes"]
+            let (verb, path) = (wanted?["verb"]?.string ?? "*", wanted?["path"]?.string ?? "*")
+            return ["allowed": .bool(authorizer.allows(user, verb: verb, path: path))]
         }
         let attributes = RequestAttributes(
             verb: wanted["verb"]?.string ?? "*",
@@ -48,6 +45,30 @@ extension APIFront {
             name: wanted["name"]?.string ?? ""
         )
         return ["allowed": .bool(authorizer.allows(user, attributes))]
+    }
+
+    private func rules(of user: UserInfo, _ review: JSON) throws -> JSON {
+        guard let namespace = review["spec", "namespace"]?.string, !namespace.isEmpty else {
+            throw StatusError.badRequest("no namespace on request")
+        }
+        let rules = authorizer.rules(of: user, in: namespace)
+        func texts(_ values: Set<String>) -> JSON { JSON(values.sorted()) }
+        return [
+            "resourceRules": .array(
+                rules.filter { !$0.resources.isEmpty }.map { rule in
+                    [
+                        "verbs": texts(rule.verbs), "apiGroups": texts(rule.groups),
+                        "resources": texts(rule.resources), "resourceNames": texts(rule.names),
+                    ]
+                }
+            ),
+            "nonResourceRules": .array(
+                rules.filter { !$0.paths.isEmpty }.map { rule in
+                    ["verbs": texts(rule.verbs), "nonResourceURLs": JSON(rule.paths)]
+                }
+            ),
+            "incomplete": false,
+        ]
     }
 
     private func tokenStatus(_ review: JSON) -> JSON {
@@ -62,13 +83,17 @@ extension APIFront {
         UserInfo(
             name: spec?["user"]?.string ?? "",
             uid: spec?["uid"]?.string ?? "",
-            groups: spec?["groups"]?.array?.compactMap(\.string) ?? []
+            groups: spec?["groups"]?.array?.compactMap(\.string) ?? [],
+            extra: spec?["extra"]?.object?.reduce(into: [:]) {
+                $0[$1.key] = $1.value.array?.compactMap(\.string)
+            } ?? [:]
         )
     }
 
     private static func json(_ user: UserInfo) -> JSON {
         var json: JSON = ["username": .string(user.name), "groups": JSON(user.groups)]
         if !user.uid.isEmpty { json["uid"] = .string(user.uid) }
+        for (key, values) in user.extra.sorted(by: { $0.key < $1.key }) { json["extra", key] = JSON(values) }
         return json
     }
 }

@@ -47,7 +47,9 @@ final class APIFront: Sendable {
 
     private func answer(_ request: Request, _ channel: any Channel) async throws -> Answer {
         let target = try RequestTarget(path: request.uri.path)
-        let user = try authenticator.user(authorization: request.headers[.authorization])
+        let caller = try authenticator.user(authorization: request.headers[.authorization])
+        let fields = request.headers.lazy.map { (name: $0.name.canonicalName, value: $0.value) }
+        let user = try authorizer.user(caller, actingBy: fields)
         let query = RequestQuery(request.uri.query)
         if case .resource(let path) = target {
             return try await answer(ResourceRequest(request, path, query, user, channel))
@@ -57,7 +59,7 @@ final class APIFront: Sendable {
         }
         if case .health = target { return try health() }
         if case .version = target { return version() }
-        guard user.groups.contains(UserInfo.authenticatedGroup) else {
+        guard authorizer.allows(user, verb: "get", path: request.uri.path) else {
             throw StatusError.forbidden(
                 "forbidden: User \"\(user.name)\" cannot get path \"\(request.uri.path)\""
             )

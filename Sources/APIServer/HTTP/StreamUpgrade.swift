@@ -18,7 +18,9 @@ struct StreamUpgrade: Sendable {
         guard case .resource(let path) = try RequestTarget(path: String(parts.first ?? "")) else {
             throw StatusError.badRequest("this path serves no streams")
         }
-        let user = try front.authenticator.user(authorization: head.headers.first(name: "Authorization"))
+        let caller = try front.authenticator.user(authorization: head.headers.first(name: "Authorization"))
+        let fields = head.headers.lazy.map { (name: $0.name.lowercased(), value: $0.value) }
+        let user = try front.authorizer.user(caller, actingBy: fields)
         let name = try requireStream(path)
         try front.authorizer.require(user, may: attributes(head, path))
         try requireKnownProtocol(head)

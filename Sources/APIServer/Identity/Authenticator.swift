@@ -27,8 +27,15 @@ struct Authenticator: Sendable {
         return .serviceAccount(
             namespace: claims.namespace,
             name: claims.serviceAccount,
-            uid: claims.serviceAccountUID
+            uid: claims.serviceAccountUID,
+            extra: Self.facts(claims)
         )
+    }
+
+    /// Says which pod the token belongs to, under the names that Kubernetes gives these facts.
+    private static func facts(_ claims: ServiceAccountTokens.Claims) -> [String: [String]] {
+        guard let pod = claims.pod, let uid = claims.podUID else { return [:] }
+        return ["authentication.kubernetes.io/pod-name": [pod], "authentication.kubernetes.io/pod-uid": [uid]]
     }
 
     private func exists(_ resource: Resource, _ namespace: String, _ name: String, _ uid: String?) -> Bool {

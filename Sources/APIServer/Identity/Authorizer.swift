@@ -15,7 +15,9 @@ struct RequestAttributes: Hashable, Sendable {
 
 /// Role-based access control over the stored roles and bindings.
 struct Authorizer: Sendable {
-    let service: APIService
+    private let index: RoleIndex
+
+    init(service: APIService) { index = RoleIndex(service.store) }
 
     /// - Throws: 403 in the words of Kubernetes unless a rule allows the request.
     func require(_ user: UserInfo, may attributes: RequestAttributes) throws {
@@ -23,76 +25,47 @@ struct Authorizer: Sendable {
     }
 
     func allows(_ user: UserInfo, _ attributes: RequestAttributes) -> Bool {
-        if user.groups.contains(UserInfo.mastersGroup) { return true }
-        if isOpenToAll(user, attributes) { return true }
-        let bindings =
-            boundRoles(user, "clusterrolebindings", namespace: nil)
-            + (attributes.namespace.isEmpty ? [] : boundRoles(user, "rolebindings", namespace: attributes.namespace))
-        return bindings.contains { role in rules(of: role).contains { Self.matches($0, attributes) } }
+        if user.isMaster { return true }
+        if Self.commonRules(user).contains(where: { $0.allows(attributes) }) { return true }
+        return index.rules(of: user, in: attributes.namespace).contains { $0.allows(attributes) }
+    }
+
+    /// Whether `user` may use a path that names no resource, such as `/version`.
+    func allows(_ user: UserInfo, verb: String, path: String) -> Bool {
+        if user.isMaster { return true }
+        if verb == "get", Self.isOpen(path, to: user) { return true }
+        return index.rules(of: user, in: "").contains { $0.allows(verb: verb, path: path) }
+    }
+
+    /// All rules by which `user` works in `namespace`.
+    func rules(of user: UserInfo, in namespace: String) -> [PolicyRule] {
+        user.isMaster ? Self.everything : Self.commonRules(user) + index.rules(of: user, in: namespace)
     }
 
     // MARK: - Private
 
-    private struct RoleReference {
-        let kind: String
-        let name: String
-        let namespace: String
-    }
+    private static let everything = [
+        PolicyRule(verbs: ["*"], groups: ["*"], resources: ["*"]), PolicyRule(verbs: ["*"], paths: ["*"]),
+    ]
+    private static let selfReviews = [
+        PolicyRule(
+            verbs: ["create"],
+            groups: ["authorization.k8s.io"],
+            resources: ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
+        ),
+        PolicyRule(verbs: ["create"], groups: ["authentication.k8s.io"], resources: ["selfsubjectreviews"]),
+    ]
 
-    /// Whoever is known may ask what they may do.
-    private func isOpenToAll(_ user: UserInfo, _ attributes: RequestAttributes) -> Bool {
-        attributes.group == "authorization.k8s.io" && attributes.resource.hasPrefix("selfsubject")
-            && user.groups.contains(UserInfo.authenticatedGroup)
-    }
+    /// Whoever is known may ask who they are and what they may do.
+    private static func commonRules(_ user: UserInfo) -> [PolicyRule] { user.isAuthenticated ? selfReviews : [] }
 
-    private func boundRoles(_ user: UserInfo, _ plural: String, namespace: String?) -> [RoleReference] {
-        let collection = "\(plural).rbac.authorization.k8s.io"
-        let bindings = (try? service.store.objects(collection, namespace: namespace).objects) ?? []
-        return bindings.compactMap { stored in
-            guard let binding = try? stored.json(), let role = binding["roleRef"] else { return nil }
-            let subjects = binding["subjects"]?.array ?? []
-            guard subjects.contains(where: { Self.isSubject($0, user, stored.key.namespace) }) else { return nil }
-            return RoleReference(
-                kind: role["kind"]?.string ?? "",
-                name: role["name"]?.string ?? "",
-                namespace: stored.key.namespace
-            )
+    /// Health and version are for everybody, descriptions of the API for whoever is known.
+    private static func isOpen(_ path: String, to user: UserInfo) -> Bool {
+        switch try? RequestTarget(path: path) {
+        case .health, .version: true
+        case .resource, nil: false
+        case .groups, .group, .groupVersion, .openAPI: user.isAuthenticated
         }
-    }
-
-    private static func isSubject(_ subject: JSON, _ user: UserInfo, _ bindingNamespace: String) -> Bool {
-        guard let name = subject["name"]?.string else { return false }
-        switch subject["kind"]?.string {
-        case "User": return name == user.name
-        case "Group": return user.groups.contains(name)
-        case "ServiceAccount":
-            let namespace = subject["namespace"]?.string ?? bindingNamespace
-            return user.name == "system:serviceaccount:\(namespace):\(name)"
-        default: return false
-        }
-    }
-
-    private func rules(of role: RoleReference) -> [JSON] {
-        let isClusterRole = role.kind == "ClusterRole"
-        let key = StoreKey(
-            collection: isClusterRole ? "clusterroles.rbac.authorization.k8s.io" : "roles.rbac.authorization.k8s.io",
-            namespace: isClusterRole ? "" : role.namespace,
-            name: role.name
-        )
-        return (try? service.store.object(key)?.json()["rules"]?.array) ?? []
-    }
-
-    static func matches(_ rule: JSON, _ attributes: RequestAttributes) -> Bool {
-        func names(_ field: String) -> [String] { rule[field]?.array?.compactMap(\.string) ?? [] }
-        let resources = names("resources")
-        let matchesResource = resources.contains { resource in
-            resource == "*" || resource == attributes.qualifiedResource
-                || (!attributes.subresource.isEmpty && resource == "*/\(attributes.subresource)")
-        }
-        let resourceNames = names("resourceNames")
-        return names("verbs").contains { $0 == "*" || $0 == attributes.verb }
-            && names("apiGroups").contains { $0 == "*" || $0 == attributes.group } && matchesResource
-            && (resourceNames.isEmpty || resourceNames.contains(attributes.name))
     }
 
     private static func refusal(_ user: UserInfo, _ attributes: RequestAttributes) -> StatusError {

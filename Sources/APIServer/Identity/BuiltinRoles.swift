@@ -17,9 +17,15 @@ enum BuiltinRoles {
 
     static let clusterRoles: [JSON] = [
         role("cluster-admin", [rule(["*"], ["*"], ["*"])]),
-        role("admin", [rule(workloadGroups, ["*"], ["*"]), rule([roles.group], ["roles", "rolebindings"], ["*"])]),
-        role("edit", [rule(workloadGroups, ["*"], ["*"])]),
-        role("view", [rule([""], viewable, reading), rule(workloadGroups.filter { !$0.isEmpty }, ["*"], reading)]),
+        role("admin", editing + [rule([roles.group], ["roles", "rolebindings"], ["*"])]),
+        role("edit", editing),
+        role(
+            "view",
+            [
+                rule([""], viewable, reading), rule(workloadGroups, ["*"], reading),
+                rule(["sampan.dev"], ["trafficpolicies", "trafficpolicies/status"], reading),
+            ]
+        ),
     ]
 
     static let mastersBinding: JSON = [
@@ -31,11 +37,21 @@ enum BuiltinRoles {
     ]
 
     private static let workloadGroups = [
-        "", "apps", "autoscaling", "batch", "discovery.k8s.io", "events.k8s.io", "gateway.networking.k8s.io",
-        "networking.k8s.io", "policy", "sampan.dev",
+        "apps", "autoscaling", "batch", "discovery.k8s.io", "events.k8s.io", "gateway.networking.k8s.io",
+        "networking.k8s.io", "policy",
+    ]
+    /// Quotas and the namespace itself are missing on purpose: they are the limits of whoever works inside.
+    private static let editing = [
+        rule([""], editable, ["*"]), rule([""], viewable, reading), rule(workloadGroups + ["sampan.dev"], ["*"], ["*"]),
+    ]
+    private static let editable = [
+        "configmaps", "endpoints", "events", "persistentvolumeclaims", "pods", "pods/attach", "pods/eviction",
+        "pods/exec", "pods/log", "pods/portforward", "pods/status", "replicationcontrollers",
+        "replicationcontrollers/scale", "secrets", "serviceaccounts", "serviceaccounts/token", "services",
+        "services/status",
     ]
     private static let reading = ["get", "list", "watch"]
-    /// Secrets are missing on purpose: they would let a reader become whoever they belong to.
+    /// Secrets are missing on purpose: they would let a reader become whoever they belong to. So are Releases, which hold Secrets.
     private static let viewable = [
         "configmaps", "endpoints", "events", "limitranges", "namespaces", "persistentvolumeclaims", "pods", "pods/log",
         "pods/status", "replicationcontrollers", "resourcequotas", "serviceaccounts", "services", "services/status",

@@ -46,6 +46,13 @@ enum PrivateFile {
         }
     }
 
+    /// Whether nobody but the owner may read or write the file.
+    static func isPrivate(_ path: String) throws -> Bool {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw Failure(path: path, action: "inspected", code: errno) }
+        return status.st_mode & 0o077 == 0
+    }
+
     /// Makes the directory and those above it where they are missing.
     static func makeDirectory(_ path: String) throws {
         var prefix = path.hasPrefix("/") ? "" : "."

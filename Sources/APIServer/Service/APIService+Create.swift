@@ -27,7 +27,8 @@ extension APIService {
             if !isApplied { result.object = recordingManager(old: nil, new: result.object, definition, context, nil) }
             do {
                 guard !context.options.isDryRun else { return try checkedDryRun(result, resource) }
-                result.object = try await store.commit(.create(key(of: result.object, resource), result.object))
+                let mutation = Mutation.create(key(of: result.object, resource), result.object)
+                result.object = try await commit(mutation, as: definition)
                 try await didCreate(result.object, resource)
                 return result
             } catch StoreError.alreadyExists where isGenerated(unnamed) && attempt < Self.generatedNameAttempts {

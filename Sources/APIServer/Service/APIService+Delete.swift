@@ -21,8 +21,8 @@ extension APIService {
             let new = marked(old, resource, options)
             guard !isDryRun, isReadyToGo(new) || !new.isEquivalent(to: old) else { return new }
             do {
-                guard isReadyToGo(new) else { return try await store.commit(.replace(stored, with: new)) }
-                let last = try await store.commit(.delete(stored, last: old))
+                guard isReadyToGo(new) else { return try await commit(.replace(stored, with: new), as: definition) }
+                let last = try await commit(.delete(stored, last: old), as: definition)
                 await didDelete(last, resource)
                 return last
             } catch StoreError.modified where options.resourceVersion == nil && attempt < Self.deletionAttempts {

@@ -82,7 +82,7 @@ extension APIService {
             try await createIfAbsent(.namespaces, nil, ["metadata": ["name": .string(name)]])
             try await publishClusterAuthority(in: name)
         }
-        for role in BuiltinRoles.clusterRoles { try await createIfAbsent(BuiltinRoles.roles, nil, role) }
+        for role in BuiltinRoles.clusterRoles { try await bringUpToDate(role) }
         try await createIfAbsent(BuiltinRoles.bindings, nil, BuiltinRoles.mastersBinding)
         let service: JSON = [
             "metadata": ["name": "kubernetes", "labels": ["component": "apiserver", "provider": "kubernetes"]],
@@ -110,6 +110,18 @@ extension APIService {
             _ = try await create(kind, namespace: "default", slice, context: RequestContext())
         } catch let error as StatusError where error.isAlreadyExists {
             _ = try await update(kind, namespace: "default", name: "kubernetes", slice, context: RequestContext())
+        }
+    }
+
+    /// Gives a cluster role of this program the rules that this version of it has, as Kubernetes does at start.
+    private func bringUpToDate(_ role: JSON) async throws {
+        try await createIfAbsent(BuiltinRoles.roles, nil, role)
+        let (kind, name) = (try definition(BuiltinRoles.roles), AnyObjectView(role).name)
+        _ = try await modify(Modification(definition: kind, namespace: nil, name: name, context: RequestContext())) {
+            old in
+            var new = old
+            new["rules"] = role["rules"]
+            return new
         }
     }
 

@@ -27,7 +27,9 @@ extension APIService {
             if let token, !token.isBefore(object.key) { return false }
             return try filter.matches(object, object.json())
         }
-        return page(selected, revision: all.revision, limit: options.limit)
+        var page = page(selected, revision: all.revision, limit: options.limit)
+        page.objects = try page.objects.map { try $0.served(as: definition) }
+        return page
     }
 
     func filter(_ resource: Resource, namespace: String?, options: ListOptions) throws -> ObjectFilter {

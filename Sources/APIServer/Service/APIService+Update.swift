@@ -100,8 +100,9 @@ extension APIService {
         }
         guard !context.options.isDryRun else { return result }
         let isLast = isReadyToGo(result.object)
-        result.object = try await store.commit(
-            isLast ? .delete(stored, last: result.object) : .replace(stored, with: result.object)
+        result.object = try await commit(
+            isLast ? .delete(stored, last: result.object) : .replace(stored, with: result.object),
+            as: definition
         )
         if isLast {
             await didDelete(result.object, definition.resource)

@@ -34,7 +34,11 @@ extension APIService {
             wantsBookmarks: options.wantsBookmarks,
             marksInitialEvents: options.marksInitialEvents,
             deliver: { notification in
-                if case .enqueued = continuation.yield(transform(notification)) { true } else { false }
+                if case .enqueued = continuation.yield(transform(notification.served(as: definition))) {
+                    true
+                } else {
+                    false
+                }
             },
             end: { error in continuation.finish(throwing: error) }
         )

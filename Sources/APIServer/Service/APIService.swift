@@ -79,7 +79,7 @@ extension APIService {
         guard let object = store.object(key(resource, namespace: namespace, name: name)) else {
             throw StatusError.notFound(resource, name)
         }
-        return object
+        return try object.served(as: definition)
     }
 
     func key(_ resource: Resource, namespace: String?, name: String) -> StoreKey {

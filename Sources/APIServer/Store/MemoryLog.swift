@@ -19,6 +19,11 @@ final class MemoryLog: RevisionLog {
         content.withLock { $0.rows += rows }
     }
 
+    func replaceValues(_ rows: [LogRow]) {
+        let new = Dictionary(rows.map { ($0.revision, $0) }, uniquingKeysWith: { $1 })
+        content.withLock { $0.rows = $0.rows.map { new[$0.revision] ?? $0 } }
+    }
+
     func compact(through revision: Int64) {
         content.withLock { content in
             let old = content.rows.filter { $0.revision <= revision }

@@ -118,6 +118,13 @@ final class ObjectStore: Sendable {
         }
     }
 
+    /// Calls `body` with every present object of a collection, and from then on with each change before whoever made it is answered.
+    ///
+    /// Called under the store's lock, and for as long as the store lives: `body` must be quick and must not call the store.
+    func observe(_ collection: String, _ body: @escaping StoreState.Observer) {
+        state.withLock { $0.addObserver(of: collection, body) }
+    }
+
     func sendBookmarks() {
         end(state.withLock { $0.sendBookmarks() })
     }

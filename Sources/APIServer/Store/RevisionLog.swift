@@ -20,6 +20,9 @@ protocol RevisionLog: Sendable {
     /// Makes `rows` durable, all or none, before it returns. Throws ``StoreError/diskFull`` when there is no room for them.
     func append(_ rows: [LogRow]) throws
 
+    /// Gives kept rows the values of `rows` of the same revisions, all or none; nothing of the former values stays on the disk.
+    func replaceValues(_ rows: [LogRow]) throws
+
     /// Gives up rows up to `revision` that a later row supersedes, and deletions.
     func compact(through revision: Int64) throws
 

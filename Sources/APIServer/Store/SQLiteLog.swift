@@ -15,6 +15,8 @@ final class SQLiteLog: RevisionLog {
         database = try DatabaseQueue(path: path, configuration: configuration)
         try Self.requireDurableCommits(database)
         try database.write(Self.createSchema)
+        // A process that was killed leaves former values in the journal; one that is just stopping cleans up itself.
+        try? Self.emptyJournal(database)
     }
 
     func compactedRevision() throws -> Int64 {
@@ -60,6 +62,20 @@ final class SQLiteLog: RevisionLog {
         }
     }
 
+    func replaceValues(_ rows: [LogRow]) throws {
+        // First, so that a crash at any point leaves either rows to replace or nothing of their former values.
+        try database.vacuum()
+        try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA secure_delete=ON") }
+        try database.write { database in
+            let statement = try database.cachedStatement(sql: "UPDATE log SET value = ? WHERE revision = ?")
+            for row in rows {
+                try statement.execute(arguments: [Data(row.value), row.revision])
+            }
+        }
+        try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA secure_delete=OFF") }
+        try Self.emptyJournal(database)
+    }
+
     func compact(through revision: Int64) throws {
         try database.write { database in
             try database.execute(
@@ -93,6 +109,10 @@ final class SQLiteLog: RevisionLog {
                 throw DatabaseError(message: "SQLite refused synchronous=FULL; its level is \(level ?? -1)")
             }
         }
+    }
+
+    private static func emptyJournal(_ database: DatabaseQueue) throws {
+        _ = try database.writeWithoutTransaction { try $0.checkpoint(.truncate) }
     }
 
     private static func createSchema(_ database: Database) throws {

@@ -8,6 +8,8 @@ struct StoreState {
         var age: Duration = .seconds(300)
     }
 
+    typealias Observer = @Sendable (StoreEvent, JSON) -> Void
+
     private struct HistoryEntry {
         let event: StoreEvent
         let writtenAt: ContinuousClock.Instant
@@ -22,6 +24,7 @@ struct StoreState {
     private var history: [HistoryEntry] = []
     private var watchers: [String: [Int: Watcher]] = [:]
     private var nextWatcherID = 0
+    private var observers: [String: [Observer]] = [:]
 
     init(compactedRevision: Int64 = 0) {
         revision = compactedRevision
@@ -84,6 +87,9 @@ extension StoreState {
         var tooSlow: [Watcher] = []
         for change in changes {
             apply(change.event, at: now)
+            for observer in observers[change.event.object.key.collection] ?? [] {
+                observer(change.event, change.object)
+            }
             tooSlow += notifyWatchers(of: change.event, object: change.object)
         }
         return tooSlow
@@ -130,6 +136,14 @@ extension StoreState {
         nextWatcherID += 1
         watchers[watcher.filter.collection, default: [:]][nextWatcherID] = watcher
         return (nextWatcherID, first)
+    }
+
+    mutating func addObserver(of collection: String, _ observer: @escaping Observer) {
+        for object in objects(collection, namespace: nil) {
+            guard let json = try? object.json() else { continue }
+            observer(StoreEvent(object: object, previous: nil, isDeletion: false), json)
+        }
+        observers[collection, default: []].append(observer)
     }
 
     mutating func removeWatcher(_ id: Int, collection: String) {

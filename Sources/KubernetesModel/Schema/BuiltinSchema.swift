@@ -38,7 +38,8 @@ extension ResourceDefinition {
             printerColumns: entry["columns"]?.array?.compactMap(PrinterColumn.init) ?? [],
             schema: schema,
             verbs: entry["verbs"]?.array?.compactMap(\.string) ?? ResourceDefinition.storedVerbs,
-            isCustom: entry["custom"]?.bool ?? false
+            isCustom: entry["custom"]?.bool ?? false,
+            conversion: VersionConversion.builtin[entry["definition"]?.string ?? ""]
         )
     }
 }

@@ -15,7 +15,8 @@ enum CustomResourceReader {
         if errors.isEmpty, name != "\(plural).\(group)" {
             errors.append(.invalid("metadata.name", .string(name), "must be spec.names.plural+\".\"+spec.group"))
         }
-        let versions = (object["spec", "versions"]?.array ?? []).filter { $0["served"]?.bool == true }
+        let all = object["spec", "versions"]?.array ?? []
+        let versions = all.filter { $0["served"]?.bool == true }
         guard errors.isEmpty else { throw .invalid(.customResourceDefinitions, name, errors) }
         return versions.compactMap { version in
             guard let versionName = version["name"]?.string else { return nil }
@@ -26,7 +27,10 @@ enum CustomResourceReader {
                 kind: kind,
                 isNamespaced: scope == "Namespaced"
             )
-            return definition(of: resource, names: object["spec", "names"] ?? [:], version: version)
+            var served = definition(of: resource, names: object["spec", "names"] ?? [:], version: version)
+            // Objects stay as whatever version wrote them, so with several any may be met.
+            if all.count > 1 { served.conversion = .renamed }
+            return served
         }
     }
 

@@ -13,6 +13,8 @@ package struct ResourceDefinition: Sendable {
     package var verbs: [String]
     /// Came from a CustomResourceDefinition or is served like one: strategic merge patches do not apply.
     package var isCustom: Bool
+    /// How objects become those of the version that is kept; `nil` for the kept version of a kind itself.
+    package var conversion: VersionConversion?
 
     package init(
         resource: Resource,
@@ -24,7 +26,8 @@ package struct ResourceDefinition: Sendable {
         printerColumns: [PrinterColumn] = [],
         schema: SchemaNode,
         verbs: [String] = ResourceDefinition.storedVerbs,
-        isCustom: Bool = false
+        isCustom: Bool = false,
+        conversion: VersionConversion? = nil
     ) {
         self.resource = resource
         self.singular = singular ?? resource.kind.lowercased()
@@ -36,6 +39,7 @@ package struct ResourceDefinition: Sendable {
         self.schema = schema
         self.verbs = verbs
         self.isCustom = isCustom
+        self.conversion = conversion
     }
 
     package static let storedVerbs = [

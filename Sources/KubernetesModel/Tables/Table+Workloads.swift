@@ -113,6 +113,8 @@ extension TablePrinter {
             .age,
         ]
     ) { object, now in
+        let isFirstVersion = object["apiVersion"]?.string == "autoscaling/v1"
+        let object = isFirstVersion ? VersionConversion.autoscalerV1.stored(object) : object
         let target = object["spec", "scaleTargetRef"] ?? [:]
         let least = object["spec", "minReplicas"]?.int
         return [

@@ -12,6 +12,7 @@ enum WorkloadRules {
         },
         "batch.v1.CronJobSpec": scheduleErrors,
         "meta.v1.LabelSelector": labelSelectorErrors,
+        "autoscaling.v1.HorizontalPodAutoscalerSpec": autoscalerErrors,
         "autoscaling.v2.HorizontalPodAutoscalerSpec": autoscalerErrors,
         "policy.v1.PodDisruptionBudgetSpec": budgetErrors,
     ]

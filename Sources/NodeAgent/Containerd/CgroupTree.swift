@@ -7,13 +7,16 @@ struct CgroupTree {
 
     /// The home's id.
     let identifier: String
+    /// Where the hierarchies, or the one of v2, are mounted.
+    var mount = Self.root
 
     /// The group of all pods, as CRI names it.
     var parent: String { "/sampan-\(identifier)" }
 
     func pod(_ uid: String) -> String { "\(parent)/pod\(uid)" }
 
-    static var isUnified: Bool { access("\(root)/cgroup.controllers", F_OK) == 0 }
+    /// Whether there is the one hierarchy of v2, whose root lists its controllers.
+    var isUnified: Bool { access("\(mount)/cgroup.controllers", F_OK) == 0 }
 
     /// Removes the empty groups of a pod; groups with processes stay.
     func removePod(_ uid: String) { remove(pod(uid)) }
@@ -26,9 +29,9 @@ struct CgroupTree {
     }
 
     private var hierarchies: [String] {
-        if Self.isUnified { return [Self.root] }
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: Self.root)) ?? []
-        return names.map { "\(Self.root)/\($0)" }
+        if isUnified { return [mount] }
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: mount)) ?? []
+        return names.map { "\(mount)/\($0)" }
     }
 
     /// Groups are removed by rmdir from the leaves up; the files in them go by themselves.

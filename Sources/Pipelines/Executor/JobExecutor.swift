@@ -10,6 +10,8 @@ package struct JobAssignment: Sendable {
     /// All variables of the job.
     package var variables: [JobVariable]
     var files: JobFiles
+    /// Who the job is to the cluster; `nil` for jobs that may not reach it.
+    package var account: JobAccount?
     /// Seconds that the job may still run.
     package var timeout: Int
     package var registry: String

@@ -78,9 +78,26 @@ struct JobPod {
         ]
         let finish = assignment.files.needsFinish ? [helper("finish")] : []
         spec["containers"] = .array([build] + finish + services)
+        if let account = assignment.account { reachCluster(as: account, &spec) }
         let aliases = assignment.services.flatMap(Self.hostNames)
         if !aliases.isEmpty { spec["hostAliases"] = [["ip": "127.0.0.1", "hostnames": JSON(aliases)]] }
         return ["apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec]
+    }
+
+    /// Only the job's own script gets the token.
+    private func reachCluster(as account: JobAccount, _ spec: inout JSON) {
+        let volume = ClusterFiles(account: account).volume("cluster", secret: name)
+        let mount: JSON = ["name": "cluster", "mountPath": .string(ClusterFiles.tokenFolder), "readOnly": true]
+        spec["serviceAccountName"] = .string(account.name)
+        spec["volumes"] = .array((spec["volumes"]?.array ?? []) + [volume])
+        spec["containers"] = .array(
+            (spec["containers"]?.array ?? []).map { container in
+                guard container["name"]?.string == "build" else { return container }
+                var container = container
+                container["volumeMounts"] = .array((container["volumeMounts"]?.array ?? []) + [mount])
+                return container
+            }
+        )
     }
 
     private func helper(_ role: String) -> JSON {

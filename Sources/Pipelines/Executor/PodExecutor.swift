@@ -25,17 +25,20 @@ package struct PodExecutor: JobExecutor {
     private static let podMark = "pod"
 
     private let client: any ClusterClient
+    private let access: (any EnvironmentAccess)?
     private let configuration: Configuration
     private let logger: Logger
     private let clock: any Clock<Duration>
 
     package init(
         client: any ClusterClient,
+        access: (any EnvironmentAccess)? = nil,
         configuration: Configuration,
         logger: Logger,
         clock: any Clock<Duration> = ContinuousClock()
     ) {
         self.client = client
+        self.access = access
         self.configuration = configuration
         self.logger = logger
         self.clock = clock
@@ -98,6 +101,9 @@ package struct PodExecutor: JobExecutor {
     }
 
     private func create(_ assignment: JobAssignment) async throws {
+        if let account = assignment.account {
+            try await access?.prepare(account, jobsNamespace: configuration.namespace)
+        }
         let objects = JobPod(
             assignment: assignment,
             namespace: configuration.namespace,

@@ -304,7 +304,7 @@ enum HelperScripts {
 
         usage() {
             echo "usage: sampan build [DIR] [--image NAME] [--file Dockerfile] [--build-arg NAME=VALUE]... [--target STAGE]" >&2
-            echo "       sampan deploy [--environment NAME] [--manifests DIR]" >&2
+            echo "       sampan deploy [--environment NAME] [--manifests DIR] [--timeout TIME]" >&2
             exit 2
         }
         encode() { printf %s "$1" | od -A n -v -t x1 | tr -d '\n' | sed 's/ /%/g'; }
@@ -390,11 +390,13 @@ enum HelperScripts {
         }
         run_deploy() {
             manifests=
+            timeout=
             environment=$CI_ENVIRONMENT_NAME
             while [ $# -gt 0 ]; do
                 case "$1" in
                 --environment) environment=$(value "$@"); shift ;;
                 --manifests) manifests=$(value "$@"); shift ;;
+                --timeout) timeout=$(value "$@"); shift ;;
                 *) echo "sampan: unknown argument $1" >&2; usage ;;
                 esac
                 shift || usage
@@ -414,6 +416,7 @@ enum HelperScripts {
             tar -c -f "$archive" -C "$manifests" . || exit 1
             query=
             add environment "$environment"
+            [ -z "$timeout" ] || add timeout "$timeout"
             add request "$CI_JOB_ID-$(head -c 8 /dev/urandom | od -A n -v -t x1 | tr -d ' \n')"
             persist deploy "/projects/$CI_PROJECT_ID/deploys?$query" "$archive"
             code=$?

@@ -12,7 +12,14 @@ struct JobFiles: Hashable, Sendable {
     /// - Parameters:
     ///   - variables: all variables of the job, expanded.
     ///   - dependencies: the jobs whose artifacts are fetched.
-    init(job: CompiledJob, variables: VariableCollection, dependencies: [JobDependency], apiURL: String) {
+    ///   - account: who the job is to the cluster.
+    init(
+        job: CompiledJob,
+        variables: VariableCollection,
+        dependencies: [JobDependency],
+        apiURL: String,
+        account: JobAccount? = nil
+    ) {
         let all = Array(variables.variables.values)
         let folder = variables["CI_PROJECT_DIR"] ?? "/builds"
         let expand = { (text: String) in VariableExpansion.expand(text) { variables[$0] } }
@@ -28,6 +35,10 @@ struct JobFiles: Hashable, Sendable {
         if job.artifacts?.includesUntracked == true { contents["artifacts.include", default: ""] += "^\\./\n" }
         if !job.afterScript.isEmpty { contents["after_script"] = JobScript.script(job.afterScript) }
         for variable in all where variable.isFile { contents["file.\(variable.key)"] = variable.value }
+        if let account {
+            contents["kubeconfig"] = ClusterFiles(account: account).kubeconfig
+            contents["namespace"] = account.namespace
+        }
         needsFinish = job.artifacts != nil || job.caches.contains { $0.policy != .pull }
         addCaches(job, expand, folder)
     }

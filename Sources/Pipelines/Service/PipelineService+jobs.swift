@@ -12,7 +12,8 @@ extension PipelineService {
             throw GitLabError.notFound("Project")
         }
         let token = try await store.sealedToken(ofJob: job.id).map { try box.open($0, context: "job:\(job.id)") } ?? ""
-        let variables = try await variables(of: job, pipeline, project, token: token)
+        let account = try await account(of: job, pipeline, project)
+        let variables = try await variables(of: job, pipeline, project, token: token, account)
         let expand = { (text: String) in VariableExpansion.expand(text) { variables[$0] } }
         var image = job.definition.image ?? ImageDefinition(name: configuration.defaultImage)
         image.name = expand(image.name)
@@ -34,8 +35,10 @@ extension PipelineService {
                 job: job.definition,
                 variables: variables,
                 dependencies: try await dependencies(of: job),
-                apiURL: configuration.server.jobAPIURL
+                apiURL: configuration.server.jobAPIURL,
+                account: account
             ),
+            account: account,
             timeout: remainingSeconds(job),
             registry: configuration.server.registry,
             token: token
@@ -51,7 +54,8 @@ extension PipelineService {
         of job: JobRecord,
         _ pipeline: PipelineRecord,
         _ project: Project,
-        token: String
+        token: String,
+        _ account: JobAccount?
     ) async throws -> VariableCollection {
         let event = try await event(of: pipeline)
         let isProtected = try await isProtected(event, project)
@@ -63,12 +67,29 @@ extension PipelineService {
         let environment = job.definition.environment
         var variables = VariableCollection(predefined.pipeline(event, isRefProtected: isProtected))
         variables.append(contentsOf: predefined.job(facts(of: job, pipeline, token: token)))
+        if let account { variables.append(contentsOf: ClusterFiles(account: account).variables) }
         variables.append(contentsOf: job.definition.variables)
         variables.append(
             contentsOf: try await settings(of: project, isRefProtected: isProtected, environment: environment?.name)
         )
         variables.append(contentsOf: event.variables)
         return variables.expanded()
+    }
+
+    /// Who a job with an environment is to the cluster.
+    private func account(
+        of job: JobRecord,
+        _ pipeline: PipelineRecord,
+        _ project: Project
+    ) async throws -> JobAccount? {
+        guard let access, let environment = job.definition.environment else { return nil }
+        let identity = JobIdentity(
+            jobID: job.id,
+            projectID: job.projectID,
+            userID: job.userID,
+            ref: pipeline.ref
+        )
+        return try await access.account(for: identity, of: project, environment: environment.name)
     }
 
     private func facts(of job: JobRecord, _ pipeline: PipelineRecord, token: String) -> JobFacts {

@@ -36,6 +36,7 @@ package final class PipelineService: Service, Sendable {
     let archives: ArchiveStorage
     let box: SecretBox
     let executor: any JobExecutor
+    let access: (any EnvironmentAccess)?
     let logger: Logger
     /// Between two tries of what the disk refused.
     static let retryPause = Duration.seconds(1)
@@ -53,13 +54,14 @@ package final class PipelineService: Service, Sendable {
         forge: Forge,
         box: SecretBox,
         executor: any JobExecutor,
+        access: (any EnvironmentAccess)? = nil,
         logger: Logger
     ) async throws -> PipelineService {
         let traces = "\(configuration.directory)/traces"
         try FileManager.default.createDirectory(atPath: traces, withIntermediateDirectories: true)
         let store = try await PipelineStore.open(path: "\(configuration.directory)/pipelines.sqlite")
         let archives = try ArchiveStorage(root: configuration.directory)
-        return PipelineService(configuration, forge, store, archives, box, executor, logger)
+        return PipelineService(configuration, forge, store, archives, box, executor, access, logger)
     }
 
     private init(
@@ -69,6 +71,7 @@ package final class PipelineService: Service, Sendable {
         _ archives: ArchiveStorage,
         _ box: SecretBox,
         _ executor: any JobExecutor,
+        _ access: (any EnvironmentAccess)?,
         _ logger: Logger
     ) {
         self.configuration = configuration
@@ -77,6 +80,7 @@ package final class PipelineService: Service, Sendable {
         self.archives = archives
         self.box = box
         self.executor = executor
+        self.access = access
         self.logger = logger
         (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         (missedPushes, missedPush) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -244,7 +248,14 @@ package final class PipelineService: Service, Sendable {
     }
 
     private static func heading(_ job: JobRecord, _ assignment: JobAssignment) -> String {
-        "Running job \(job.id) with Sampan\nUsing image \(assignment.image.name)\n"
+        var lines = ["Running job \(job.id) with Sampan", "Using image \(assignment.image.name)"]
+        if let environment = job.definition.environment {
+            lines.append(
+                assignment.account.map { "Reaching the cluster in the namespace \($0.namespace)" }
+                    ?? "Not reaching the cluster: who started this job may not deploy to \(environment.name)"
+            )
+        }
+        return lines.joined(separator: "\n") + "\n"
     }
 
     private static func conclusion(_ outcome: JobOutcome) -> String {

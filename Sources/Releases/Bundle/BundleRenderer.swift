@@ -62,8 +62,31 @@ struct BundleRenderer {
         return Rendering(
             bundle: bundle,
             sources: Dictionary(sources, uniquingKeysWith: { first, _ in first }),
-            notes: generated.notes
+            notes: generated.notes + imageHints(generated.documents)
         )
+    }
+
+    /// Names the images that are not of this pipeline, where one that it built is used by nothing: mostly a name is misspelt.
+    private func imageHints(_ documents: [ManifestDocument]) -> [String] {
+        let substitution = ImageSubstitution(images, project: environment.project, registry: settings.registry)
+        var used: Set<String> = []
+        var others: [(source: String, image: String)] = []
+        for document in documents {
+            for image in PodTemplate.images(in: document.object) {
+                if let pinned = substitution.reference(for: image) {
+                    used.insert(pinned)
+                } else {
+                    others.append((document.source, image))
+                }
+            }
+        }
+        let unused = images.filter { !used.contains("\($0.reference)@\($0.digest)") }
+        guard !unused.isEmpty else { return [] }
+        let names = unused.map { $0.name.isEmpty ? environment.project.imageRepository : $0.name }.sorted()
+        return others.map { source, image in
+            "hint: \(source): the image \(image) is none that this pipeline built; built and used by no manifest: "
+                + names.joined(separator: ", ")
+        }
     }
 
     // MARK: - Checks

@@ -21,6 +21,17 @@ enum PodTemplate {
         object[path: path] = spec
     }
 
+    /// The images of all containers, as `object` names them.
+    static func images(in object: JSON) -> [String] {
+        var (object, images) = (object, [String]())
+        change(&object) { spec in
+            changeContainers(&spec) { container in
+                if let image = container["image"]?.string { images.append(image) }
+            }
+        }
+        return images
+    }
+
     /// Changes every container of a pod specification, init and ephemeral ones, too.
     static func changeContainers(_ spec: inout JSON, _ change: (inout JSON) -> Void) {
         for field in ["initContainers", "containers", "ephemeralContainers"] {

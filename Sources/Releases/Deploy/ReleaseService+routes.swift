@@ -7,7 +7,8 @@ import SystemPackage
 
 extension ReleaseService {
     /// ```
-    /// POST /api/v4/projects/:id/deploys?environment=E&request=R  body: manifests as tar or tar.gz; answer: text
+    /// POST /api/v4/projects/:id/deploys?environment=E&timeout=T&request=R
+    ///                                        body: manifests as tar or tar.gz; answer: text
     /// POST /api/v4/projects/:id/environments/:name/rollback?to=N answer: text
     /// GET  /api/v4/projects/:id/environments/:name/releases      newest first
     /// ```
@@ -17,10 +18,18 @@ extension ReleaseService {
         router.on("/api/v4/projects/:id/deploys", method: .post) { [self] request, context in
             let name = request.uri.queryParameters.get("environment") ?? "daily"
             let caller = try await caller(of: request, context, .deploy(environment: name))
+            let timeout = request.uri.queryParameters.get("timeout")
             let requestName = request.uri.queryParameters.get("request") ?? ""
             return Response.streamed(request) { [self] body, output in
                 let environment = try Self.environment(name, of: caller.project)
-                return try await deploy(body, to: environment, for: caller, request: requestName, output)
+                return try await deploy(
+                    body,
+                    to: environment,
+                    within: timeout,
+                    for: caller,
+                    request: requestName,
+                    output
+                )
             }
         }
         router.on("/api/v4/projects/:id/environments/:name/rollback", method: .post) { [self] request, context in
@@ -41,11 +50,13 @@ extension ReleaseService {
     func deploy(
         _ body: some AsyncSequence<ByteBuffer, any Error>,
         to environment: ReleaseEnvironment,
+        within timeout: String? = nil,
         for caller: ReleaseCaller,
         request: String = "",
         _ output: ProgressOutput
     ) async throws -> Int {
         guard request.utf8.count <= 128 else { throw ReleaseError("the request's name has more than 128 bytes") }
+        let deadline = try timeout.map(ReleaseTimeout.parse)
         let manifests = try await manifests(in: body)
         let renderer = BundleRenderer(
             environment: environment,
@@ -54,7 +65,7 @@ extension ReleaseService {
             images: try await images.images(project: caller.project.id, origin: caller.origin)
         )
         let login = try await access.pullLogin(of: caller.project)
-        return try await perform(in: environment, output) { rollout in
+        return try await perform(in: environment, output, deadline: deadline) { rollout in
             try await rollout.deploy(manifests, renderer, pullLogin: login, request: request)
         }
     }

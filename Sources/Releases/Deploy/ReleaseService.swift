@@ -69,12 +69,15 @@ package final class ReleaseService: Service {
     }
 
     /// Carries out `work` when the environment is free, and gives the exit code; does not stop when the caller is cancelled.
+    ///
+    /// - Parameter deadline: How long the release may take until it is ready; the configured time when `nil`.
     func perform(
         in environment: ReleaseEnvironment,
         _ output: ProgressOutput,
+        deadline: Duration? = nil,
         _ work: @escaping @Sendable (Rollout) async throws -> Void
     ) async throws -> Int {
-        let rollout = rollout(in: environment, output)
+        let rollout = rollout(in: environment, output, deadline: deadline)
         let (results, result) = AsyncStream<Int>.makeStream()
         let isQueued = try lanes.submit(environment.namespace) { [logger] in
             do {
@@ -94,7 +97,11 @@ package final class ReleaseService: Service {
 
     // MARK: - Private
 
-    private func rollout(in environment: ReleaseEnvironment, _ output: ProgressOutput) -> Rollout {
+    private func rollout(
+        in environment: ReleaseEnvironment,
+        _ output: ProgressOutput,
+        deadline: Duration? = nil
+    ) -> Rollout {
         Rollout(
             applier: BundleApplier(client: client, environment: environment),
             store: ReleaseStore(client: client),
@@ -102,7 +109,7 @@ package final class ReleaseService: Service {
                 client: client,
                 namespace: environment.namespace,
                 clock: clock,
-                deadline: configuration.deadline,
+                deadline: deadline ?? configuration.deadline,
                 schedulingGrace: configuration.schedulingGrace,
                 logger: logger
             ),

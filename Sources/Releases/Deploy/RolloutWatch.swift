@@ -80,7 +80,9 @@ struct RolloutWatch: Sendable {
         case .failed(let reason):
             let why = passing.isEmpty ? warning(about: object, in: view) : passing
             throw ReleaseError("\(workload.description) failed: \(reason)\(why)")
-        case .waiting(let what): return (what + passing, false)
+        case .waiting(let what):
+            let why = passing.isEmpty ? warning(about: object, in: view) : passing
+            return (what + why, false)
         case .ready: return ("ready", true)
         }
     }

@@ -14,6 +14,7 @@ struct DeployCommand: AsyncParsableCommand {
     @Argument(help: "GROUP/NAME of the project.") var project: String
     @Option(help: "The environment, such as daily or production.") var environment = "daily"
     @Option(help: "The folder with the manifests.") var manifests = "k8s"
+    @Option(help: "How long it may take until the release serves, such as 90s or 10m.") var timeout = "300s"
     @OptionGroup var platform: PlatformOption
 
     func run() async throws {
@@ -22,7 +23,8 @@ struct DeployCommand: AsyncParsableCommand {
         }
         let client = try await platform.client()
         let archive = try await archive(manifests)
-        let path = "projects/\(client.escape(project))/deploys?environment=\(client.escape(environment))"
+        let query = "environment=\(client.escape(environment))&timeout=\(client.escape(timeout))"
+        let path = "projects/\(client.escape(project))/deploys?\(query)"
         let code = try await client.stream(path, body: .bytes(ByteBuffer(bytes: archive)))
         if code != 0 { throw ExitCode(1) }
     }

@@ -135,7 +135,9 @@ struct Engine: Sendable {
             serviceCIDR: settings.serviceCIDR,
             extraNames: [bridge.host],
             podEndpoint: bridge,
-            identities: [.gateway]
+            identities: [.gateway],
+            // Releases hold the Secrets that they deploy.
+            encryptedCollections: ["secrets", "releases.sampan.dev"]
         )
     }
 

@@ -36,6 +36,7 @@ struct ForgeParts: Sendable {
         let registryAccess = try ForgeRegistryAccess(forge: forge, keyFile: home.forge.appending("pull.key"))
         let images = try RegistryStorage(root: home.registry.string)
         let helper = "127.0.0.1:\(settings.webPort)/\(try await Self.publishHelperImage(images))"
+        let environmentAccess = ForgeEnvironmentAccess(forge: forge, client: engine.client)
         let pipelines = try await PipelineService.open(
             PipelineService.Configuration(
                 directory: home.pipelines.string,
@@ -46,9 +47,11 @@ struct ForgeParts: Sendable {
             box: box,
             executor: PodExecutor(
                 client: engine.client,
+                access: environmentAccess,
                 configuration: .init(helperImage: helper),
                 logger: logger
             ),
+            access: environmentAccess,
             logger: logger
         )
         forge.setJobTokenResolver(pipelines)

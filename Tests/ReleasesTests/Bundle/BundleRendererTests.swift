@@ -76,6 +76,26 @@ struct BundleRendererTests {
         spec: {selector: {app: web}, ports: [{port: 80}]}
         """
 
+    @Test func hintsAtImagesWhoseNamesMeetNothing() throws {
+        func hints(_ image: String, built: [String]) throws -> [String] {
+            let manifest = """
+                apiVersion: v1
+                kind: Pod
+                metadata: {name: p}
+                spec: {containers: [{name: a, image: "\(image)"}, {name: b, image: "web:1"}]}
+                """
+            return try Self.renderer(built.map { Self.image($0) })
+                .render(ManifestReader.read([("k8s.yaml", manifest)]), release: "r-5").notes
+        }
+        #expect(
+            try hints("wrker:2", built: ["web", "worker"]) == [
+                "hint: k8s.yaml:1: the image wrker:2 is none that this pipeline built; built and used by no manifest: worker"
+            ]
+        )
+        #expect(try hints("worker:2", built: ["web", "worker"]) == [])
+        #expect(try hints("nginx:1", built: ["web"]) == [], "everything that was built is used")
+    }
+
     @Test func ordersWhatOthersNeedFirstAndRoutesLast() throws {
         let kinds = try render(Self.stack).map { $0["kind"]?.string }
         #expect(kinds == ["ConfigMap", "Secret", "Service", "Deployment", "HTTPRoute"])

@@ -81,12 +81,17 @@ struct ReleaseServiceTests {
         static let namespace = "demo-shop-daily"
 
         /// Deploys manifests and gives exit code and text.
-        func deploy(_ yaml: String, request: String = "") async throws -> (code: Int, text: String) {
+        func deploy(
+            _ yaml: String,
+            within timeout: String? = nil,
+            request: String = ""
+        ) async throws -> (code: Int, text: String) {
             let archive = TarArchiveMaker.archive([("k8s/app.yaml", "0", yaml)])
             return try await run { output in
                 try await service.deploy(
                     body(archive),
                     to: environment,
+                    within: timeout,
                     for: OpenAccess.caller,
                     request: request,
                     output
@@ -208,6 +213,23 @@ struct ReleaseServiceTests {
             #expect(late.code == 1 && late.text.contains("deployment/web is not ready after 0 s"), "\(late.text)")
             #expect(late.text.contains("there is no earlier one"))
         }
+    }
+
+    @Test func givesUpWhenTheCallerSaysSo() async throws {
+        try await withBench { bench in
+            let late = try await bench.deploy(Self.app(image: "stuck:1"), within: "1s")
+            #expect(late.code == 1 && late.text.contains("deployment/web is not ready after 1 s"), "\(late.text)")
+        }
+    }
+
+    @Test(arguments: [("90", 90), ("90s", 90), ("10m", 600), ("24h", 86_400)])
+    func readsTimes(_ text: String, _ seconds: Int) throws {
+        #expect(try ReleaseTimeout.parse(text) == .seconds(seconds))
+    }
+
+    @Test(arguments: ["", "0", "-1", "s", "1.5m", "25h", "9223372036854775807h", "soon"])
+    func refusesTimesThatAreNone(_ text: String) {
+        #expect(throws: ReleaseError.self) { try ReleaseTimeout.parse(text) }
     }
 
     @Test func rollsBackToTheSameBytes() async throws {

@@ -16,6 +16,7 @@ kind authorization.k8s.io/v1 LocalSubjectAccessReview authorization.v1.LocalSubj
 kind authorization.k8s.io/v1 SelfSubjectAccessReview authorization.v1.SelfSubjectAccessReview
 kind authorization.k8s.io/v1 SelfSubjectRulesReview authorization.v1.SelfSubjectRulesReview
 kind authorization.k8s.io/v1 SubjectAccessReview authorization.v1.SubjectAccessReview
+kind autoscaling/v1 HorizontalPodAutoscaler autoscaling.v1.HorizontalPodAutoscaler
 kind autoscaling/v1 Scale autoscaling.v1.Scale
 kind autoscaling/v2 HorizontalPodAutoscaler autoscaling.v2.HorizontalPodAutoscaler
 kind batch/v1 CronJob batch.v1.CronJob
@@ -123,6 +124,10 @@ authorization.v1.SubjectAccessReview 1:metadata:@meta.v1.ObjectMeta 2:spec:@auth
 authorization.v1.SubjectAccessReviewSpec 1:resourceAttributes:@authorization.v1.ResourceAttributes 2:nonResourceAttributes:@authorization.v1.NonResourceAttributes 3:user:-string 4:groups:[string 5:extra:{@authorization.v1.ExtraValue 6:uid:-string
 authorization.v1.SubjectAccessReviewStatus 1:allowed:bool 4:denied:-bool 2:reason:-string 3:evaluationError:-string
 authorization.v1.SubjectRulesReviewStatus 1:resourceRules:[@authorization.v1.ResourceRule 2:nonResourceRules:[@authorization.v1.NonResourceRule 3:incomplete:bool 4:evaluationError:-string
+autoscaling.v1.CrossVersionObjectReference 1:kind:string 2:name:string 3:apiVersion:-string
+autoscaling.v1.HorizontalPodAutoscaler 1:metadata:@meta.v1.ObjectMeta 2:spec:@autoscaling.v1.HorizontalPodAutoscalerSpec 3:status:@autoscaling.v1.HorizontalPodAutoscalerStatus
+autoscaling.v1.HorizontalPodAutoscalerSpec 1:scaleTargetRef:@autoscaling.v1.CrossVersionObjectReference 2:minReplicas:int32 3:maxReplicas:int32 4:targetCPUUtilizationPercentage:int32
+autoscaling.v1.HorizontalPodAutoscalerStatus 1:observedGeneration:int64 2:lastScaleTime:time 3:currentReplicas:int32 4:desiredReplicas:int32 5:currentCPUUtilizationPercentage:int32
 autoscaling.v1.Scale 1:metadata:@meta.v1.ObjectMeta 2:spec:@autoscaling.v1.ScaleSpec 3:status:@autoscaling.v1.ScaleStatus
 autoscaling.v1.ScaleSpec 1:replicas:-int32
 autoscaling.v1.ScaleStatus 1:replicas:int32 2:selector:-string
