@@ -124,11 +124,11 @@ package struct GatewayProcess: Service {
 
     package func run() async throws {
         _ = clinux_raise_file_limit()
+        let link = AdminSocketLink(path: configuration.adminSocket)
+        let holder = try predecessor(behind: link)
         let plane = try makeDataPlane()
         let publisher = TablePublisher(plane: plane, grace: configuration.dataPath.holdTimeout, logger: logger)
         loadSnapshot(into: publisher)
-        let link = AdminSocketLink(path: configuration.adminSocket)
-        let holder = try predecessor(behind: link)
         let (endings, end) = AsyncStream<Ending>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let follower = try await follower(publisher)
         let admin = admin(link, plane, publisher, follower, holder, end)
@@ -192,7 +192,10 @@ package struct GatewayProcess: Service {
                 "a gateway runs already behind \(link.path); stop it, or take over from it with --take-over"
             )
         }
-        return link.holder
+        guard let holder = link.holder else {
+            throw GatewayError("the gateway behind \(link.path) is too old to be taken over from; stop it first")
+        }
+        return holder
     }
 
     /// Binds the ports, or takes them over from the gateway that runs.
