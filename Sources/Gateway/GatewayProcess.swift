@@ -139,7 +139,7 @@ package struct GatewayProcess: Service {
                 group.addTask { await Self.running { await publisher.run() } }
                 group.addTask { await Self.running { await rotateTicketKeys(of: plane) } }
                 addFollower(follower, to: &group)
-                addAdminPort(plane, publisher, follower, to: &group)
+                addAdminPort(plane, publisher, follower, isSuccessor: holder != nil, to: &group)
                 group.addTask { await waitForEnd(endings) }
                 // Pods that are withdrawn from here on are withdrawn in this process and in its predecessor.
                 try await admin.waitUntilStarted()
@@ -280,6 +280,7 @@ package struct GatewayProcess: Service {
         _ plane: DataPlane,
         _ publisher: TablePublisher,
         _ follower: ConfigurationFollower?,
+        isSuccessor: Bool,
         to group: inout ThrowingTaskGroup<Ending, any Error>
     ) {
         guard let port = configuration.adminPort else { return }
@@ -287,7 +288,8 @@ package struct GatewayProcess: Service {
             port: port,
             reading: AdminReading(plane: plane, publisher: publisher, follower: follower),
             logger: logger,
-            onPort: configuration.onAdminListening
+            onPort: configuration.onAdminListening,
+            patience: isSuccessor ? configuration.gracePeriod * 2 : .zero
         )
         group.addTask { try await Self.running { try await admin.run() } }
     }
