@@ -142,7 +142,7 @@ package struct GatewayProcess: Service {
                 addAdminPort(plane, publisher, follower, isSuccessor: holder != nil, to: &group)
                 group.addTask { await waitForEnd(endings) }
                 // Pods that are withdrawn from here on are withdrawn in this process and in its predecessor.
-                try await admin.waitUntilStarted()
+                if holder != nil { try await admin.waitUntilStarted() }
                 try await listen(plane, publisher, holder)
                 // Whatever ends first ends the gateway: a stop, a successor, or a part that failed.
                 let ending = try await group.next()
