@@ -123,6 +123,20 @@ int clinux_listen(const clinux_address *address, int backlog) {
     return fd;
 }
 
+int clinux_probe_listening(const clinux_address *address) {
+    socket_address storage;
+    socklen_t length = to_sockaddr(address, &storage);
+    int fd = socket(storage.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    int one = 1, zero = 0;
+    // Without SO_REUSEPORT: two sockets share a port only when both have it.
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (storage.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+    if (bind(fd, &storage.any, length) < 0) return fail_closing(fd);
+    close(fd);
+    return 0;
+}
+
 int clinux_local_address(int fd, clinux_address *address) {
     socket_address storage;
     socklen_t length = sizeof storage;

@@ -124,11 +124,11 @@ package struct GatewayProcess: Service {
 
     package func run() async throws {
         _ = clinux_raise_file_limit()
+        let link = AdminSocketLink(path: configuration.adminSocket)
+        let holder = try predecessor(behind: link)
         let plane = try makeDataPlane()
         let publisher = TablePublisher(plane: plane, grace: configuration.dataPath.holdTimeout, logger: logger)
         loadSnapshot(into: publisher)
-        let link = AdminSocketLink(path: configuration.adminSocket)
-        let holder = try predecessor(behind: link)
         let (endings, end) = AsyncStream<Ending>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let follower = try await follower(publisher)
         let admin = admin(link, plane, publisher, follower, holder, end)
@@ -139,10 +139,10 @@ package struct GatewayProcess: Service {
                 group.addTask { await Self.running { await publisher.run() } }
                 group.addTask { await Self.running { await rotateTicketKeys(of: plane) } }
                 addFollower(follower, to: &group)
-                addAdminPort(plane, publisher, follower, to: &group)
+                addAdminPort(plane, publisher, follower, isSuccessor: holder != nil, to: &group)
                 group.addTask { await waitForEnd(endings) }
                 // Pods that are withdrawn from here on are withdrawn in this process and in its predecessor.
-                try await admin.waitUntilStarted()
+                if holder != nil { try await admin.waitUntilStarted() }
                 try await listen(plane, publisher, holder)
                 // Whatever ends first ends the gateway: a stop, a successor, or a part that failed.
                 let ending = try await group.next()
@@ -192,7 +192,10 @@ package struct GatewayProcess: Service {
                 "a gateway runs already behind \(link.path); stop it, or take over from it with --take-over"
             )
         }
-        return link.holder
+        guard let holder = link.holder else {
+            throw GatewayError("the gateway behind \(link.path) is too old to be taken over from; stop it first")
+        }
+        return holder
     }
 
     /// Binds the ports, or takes them over from the gateway that runs.
@@ -277,6 +280,7 @@ package struct GatewayProcess: Service {
         _ plane: DataPlane,
         _ publisher: TablePublisher,
         _ follower: ConfigurationFollower?,
+        isSuccessor: Bool,
         to group: inout ThrowingTaskGroup<Ending, any Error>
     ) {
         guard let port = configuration.adminPort else { return }
@@ -284,7 +288,8 @@ package struct GatewayProcess: Service {
             port: port,
             reading: AdminReading(plane: plane, publisher: publisher, follower: follower),
             logger: logger,
-            onPort: configuration.onAdminListening
+            onPort: configuration.onAdminListening,
+            patience: isSuccessor ? configuration.gracePeriod * 2 : .zero
         )
         group.addTask { try await Self.running { try await admin.run() } }
     }

@@ -17,12 +17,15 @@ import Testing
         let folder: String
         let cluster: MemoryCluster
         let isTLS: Bool
+        /// A port that was free a moment ago; every gateway of the line wants it.
+        let adminPort: Int
         private let running = Mutex<[Task<Void, any Error>]>([])
 
         init(folder: String, cluster: MemoryCluster, isTLS: Bool = false) {
             self.folder = folder
             self.cluster = cluster
             self.isTLS = isTLS
+            adminPort = (try? RawServer { _ in }.port) ?? 0
         }
 
         /// Starts a gateway and waits until it serves; its ports.
@@ -38,6 +41,7 @@ import Testing
                     takesOver: takesOver,
                     workers: 2,
                     adminSocket: "\(folder)/admin",
+                    adminPort: adminPort,
                     snapshotFile: "\(folder)/snapshot.json",
                     gracePeriod: grace
                 ) { listens.yield($0) },
@@ -154,6 +158,10 @@ import Testing
             isHeld.withLock { $0 = false }
             #expect(try await slow.status == 200)
             try await line.waitForPredecessors()
+            let adminPort = line.adminPort
+            try await eventually {
+                (try? await onThread { try RawConnection(port: adminPort).exchange(get("/healthz")).status }) == 200
+            }
             try await line.stop()
         }
     }

@@ -411,6 +411,39 @@ struct TLSTests {
         }
     }
 
+    @Test func aPortThatIsTakenIsNotShared() async throws {
+        let server = try RawServer.echo()
+        try await withDataPlane(.single([server.port])) { other in
+            var table = RouteTable.single([server.port])
+            table.listeners = [.init(name: "own"), .init(name: "taken", port: other.port)]
+            try await withDataPlane(table) { plane in
+                #expect(plane.unavailablePorts == [other.port])
+                #expect(
+                    plane.problems == ["cannot listen on 127.0.0.1:\(other.port): Address already in use"]
+                )
+                let answer = try await onThread { try RawConnection(port: plane.port).exchange(get()) }
+                #expect(answer.status == 200)
+            }
+            #expect(throws: GatewayError.self) {
+                _ = try DataPlane(host: "127.0.0.1", port: other.port, workers: 1, configuration: .init())
+            }
+        }
+    }
+
+    @Test func redirectsKeepTheScheme() async throws {
+        let certificate = try await TestCertificates.usual()
+        var filters = RouteTable.Filters()
+        filters.redirect = .init(path: .full("/new"))
+        try await withSecurePlane(.secured([9], [certificate], filters: filters)) { _, port in
+            let head = try await onThread { try SecureConnection(port: port).exchange(get()).head }
+            #expect(head.contains("Location: https://example.test/new\r\n"))
+        }
+    }
+
+    @Test func anIdleConnectionIsSmall() {
+        #expect(MemoryLayout<Connection>.stride <= 512)
+    }
+
     @Test func theMostSpecificListenerTakesTheRequest() async throws {
         let server = try RawServer.echo()
         var table = RouteTable.single([server.port])

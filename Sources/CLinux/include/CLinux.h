@@ -35,6 +35,8 @@ int clinux_format_address(const clinux_address *address, uint8_t *text);
 
 /// Makes a non-blocking listening socket with SO_REUSEADDR, SO_REUSEPORT and TCP_NODELAY (inherited by what it accepts).
 int clinux_listen(const clinux_address *address, int backlog);
+/// 0 when nothing listens on the address, -EADDRINUSE when a socket does, be it one that shares its port.
+int clinux_probe_listening(const clinux_address *address);
 /// The address that a socket is bound to.
 int clinux_local_address(int fd, clinux_address *address);
 int clinux_accept(int fd, clinux_address *peer);

@@ -1,6 +1,8 @@
+import Glibc
 import Hummingbird
 import KubernetesModel
 import Logging
+import NIOCore
 import ServiceLifecycle
 
 /// What the admin interface shows: health, readiness, metrics, the table, and what came of the configuration file.
@@ -51,8 +53,23 @@ struct AdminPort: Service {
     let reading: AdminReading
     let logger: Logger
     let onPort: @Sendable (Int) -> Void
+    /// A predecessor keeps the port until it has finished what it has; so long it is tried again.
+    var patience = Duration.zero
 
     func run() async throws {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            do {
+                return try await serve()
+            } catch let error as IOError where error.errnoCode == EADDRINUSE && ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
+    }
+
+    // MARK: - Private
+
+    private func serve() async throws {
         var quiet = logger
         quiet.logLevel = .warning
         let router = Router()

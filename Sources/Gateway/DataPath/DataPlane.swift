@@ -63,6 +63,9 @@ final class DataPlane: Sendable {
         }
     }
 
+    /// Workers write metrics that go with the plane, so none may outlive it.
+    deinit { stop(within: 0) }
+
     /// Serves plain HTTP on one port at once.
     convenience init(
         host: String,

@@ -38,6 +38,13 @@ struct ListeningGroup: Sendable {
             )
         }
         var descriptors = inherited
+        if inherited.isEmpty, port != 0 {
+            // Sockets that share a port would share its connections too, with whatever program that is.
+            let result = clinux_probe_listening(&bound)
+            guard result == 0 else {
+                throw GatewayError("cannot listen on \(address.host):\(address.port)", errno: -result)
+            }
+        }
         if let first = inherited.first { _ = clinux_local_address(first, &bound) }
         while descriptors.count < workers {
             let descriptor = clinux_listen(&bound, 4096)
