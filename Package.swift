@@ -151,7 +151,7 @@ let package = Package(
             ]
         ),
 
-        room("LoadTesting", ["CLinux", histogram, yams]),
+        room("LoadTesting", ["CLinux", "COpenSSL", histogram, yams]),
 
         // The machine beneath: the home folder, programs that outlive the server, what a machine must have.
         room("Host", ["CLinux", logging, serviceLifecycle, system]),

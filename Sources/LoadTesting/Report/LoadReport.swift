@@ -38,6 +38,8 @@ package struct LoadReport: Codable, Sendable {
     /// Processor time of the generator itself, seconds. Near the duration times the threads, the generator was the limit.
     package var generatorTime: Double
     package var threads: Int
+    /// Why connections could not be opened, where that is known.
+    package var problem: String?
     package var knee: KneeReport?
 
     package var isMet: Bool { verdicts.allSatisfy(\.isMet) }
