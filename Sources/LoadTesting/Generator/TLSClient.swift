@@ -21,7 +21,8 @@ final class TLSClient: @unchecked Sendable {
         var address = clinux_address()
         isAddress = clinux_parse_address(self.host, 0, &address) == 0
         _ = copenssl_set_mode(context, Int(COPENSSL_SMALL_IDLE_MODE))
-        _ = SSL_CTX_set_options(context, UInt64(1) << 7)  // SSL_OP_IGNORE_UNEXPECTED_EOF, a macro that Swift does not see
+        // SSL_OP_IGNORE_UNEXPECTED_EOF, a macro that Swift does not see.
+        _ = SSL_CTX_set_options(context, UInt64(1) << 7)
         copenssl_set_read_ahead(context)
         _ = copenssl_set_session_cache_mode(context, Int(SSL_SESS_CACHE_OFF))
         switch trust {
