@@ -8,7 +8,7 @@ RUNTIME := containerd runc containernetworking-plugins nftables iproute2 conntra
 # kubectl from elsewhere is as good as Debian's.
 KUBECTL := $(if $(shell command -v kubectl),,kubernetes-client)
 LIBRARIES := libsqlite3-dev libssl-dev zlib1g-dev
-TESTING := nginx-light wrk curl openssl python3 python3-pip
+TESTING := nginx-light haproxy wrk curl openssl python3 python3-pip
 
 export SAMPAN_WARNINGS_AS_ERRORS ?= 1
 
@@ -39,3 +39,5 @@ format:
 
 bench: test-packages build
 	Benchmarks/run "$$(swift build -c release --show-bin-path)/sampan"
+	Benchmarks/load-generator "$$(swift build -c release --show-bin-path)/sampan"
+	Benchmarks/data-path "$$(swift build -c release --show-bin-path)/sampan"

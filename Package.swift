@@ -22,7 +22,6 @@ let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package
 let collections = Target.Dependency.product(name: "OrderedCollections", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
-let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
@@ -54,7 +53,6 @@ let package = Package(
     platforms: [.macOS(.v15)],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
-        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
         .package(url: "https://github.com/apple/swift-async-algorithms.git", from: "1.1.4"),
         .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
@@ -151,7 +149,7 @@ let package = Package(
             ]
         ),
 
-        room("LoadTesting", ["CLinux", histogram, yams]),
+        room("LoadTesting", ["CLinux", "COpenSSL", yams]),
 
         // The machine beneath: the home folder, programs that outlive the server, what a machine must have.
         room("Host", ["CLinux", logging, serviceLifecycle, system]),
@@ -222,7 +220,7 @@ let package = Package(
         ),
         tests("FlowControl"),
         tests("Gateway", ["CLinux", "COpenSSL", "FlowControl"]),
-        tests("LoadTesting", ["CLinux", histogram]),
+        tests("LoadTesting", ["CLinux"]),
         tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
         .testTarget(

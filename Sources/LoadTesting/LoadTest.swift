@@ -42,10 +42,19 @@ package struct LoadTest: Sendable {
         let schedules = TrafficSplit.schedules(of: plan)
         // Late enough for all threads to be there, so that none of them starts behind.
         let start = clinux_monotonic() + 20_000_000
+        let client =
+            plan.target.scheme == "https" ? try TLSClient(host: plan.target.host, trust: plan.trust) : nil
         let threads = try (0..<plan.threads).map { thread in
             let link = GeneratorLink(thread: thread, stop: stopFlag, mailbox: mailbox)
             return GeneratorThread(
-                try Generator(plan: plan, schedules: schedules, thread: thread, start: start, link: link)
+                try Generator(
+                    plan: plan,
+                    schedules: schedules,
+                    thread: thread,
+                    start: start,
+                    client: client,
+                    link: link
+                )
             )
         }
         return try threads.enumerated().map { try $1.start(name: "load-\($0)") }

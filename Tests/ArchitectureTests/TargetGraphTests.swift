@@ -20,7 +20,7 @@ struct TargetGraphTests {
         "Releases": ["Git", "Review", "Pipelines", "KubernetesModel", "KubernetesClient"],
         "FlowControl": [],
         "Gateway": ["CLinux", "COpenSSL", "FlowControl", "KubernetesModel", "KubernetesClient"],
-        "LoadTesting": ["CLinux"],
+        "LoadTesting": ["CLinux", "COpenSSL"],
         "Host": ["CLinux"],
         "CLinux": [],
         "TestKit": ["KubernetesModel", "KubernetesClient"],

@@ -66,7 +66,7 @@ struct LoadScriptTests {
         ("target: http://127.0.0.1:70000", "has no valid port"),
         (
             "target: http://127.0.0.1\nrate: 5",
-            "s.yaml:2: rate: there is no such field here; there are arrivals, classes"
+            "s.yaml:2: rate: there is no such field here; there are arrivals, authorities, classes"
         ),
         ("target: http://127.0.0.1", "an open test needs 'phases'"),
         (

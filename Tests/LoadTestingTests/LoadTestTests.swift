@@ -227,7 +227,7 @@ import Testing
     }
 
     @Test func nginxIsMeasuredAsWell() async throws {
-        try await withNginx(requestsPerConnection: 5) { port in
+        try await withNginx(requestsPerConnection: 5) { port, _ in
             let kept = try await run(plan(port, rate: 500, "/small"))
             #expect(kept.outcomes == ["good": 500])
             let missing = try await run(plan(port, rate: 100, seconds: 0.5, "/missing"))
@@ -238,6 +238,33 @@ import Testing
             let large = try await run(closed)
             #expect(large.outcomes["good"] == large.offered)
             #expect(large.receivedBytes > large.offered * 3_000_000)
+        }
+    }
+
+    // MARK: - HTTPS
+
+    @Test func httpsIsSpokenAndCertificatesAreChecked() async throws {
+        try await withNginx(requestsPerConnection: 20, hasTLS: true) { port, folder in
+            func secure(_ trust: LoadTrust, _ path: String = "/small") throws -> LoadPlan {
+                var plan = try plan(port, rate: 100, path)
+                plan.target = try LoadTarget("https://localhost:\(port)\(path)")
+                plan.trust = trust
+                return plan
+            }
+            let authority = LoadTrust.authorities(file: "\(folder)/certificate.pem")
+            #expect(try await run(secure(authority)).outcomes == ["good": 100])
+            #expect(try await run(secure(.anyone, "/large")).outcomes == ["good": 100])
+            let untrusted = try await LoadTest(secure(.system)).run()
+            #expect(untrusted.total.outcomes == ["no connection": 100])
+            #expect(untrusted.problem?.contains("self-signed") == true)
+            var visitors = try secure(.anyone)
+            visitors.classes[0].opensNewConnections = true
+            let summary = try await run(visitors)
+            #expect(summary.outcomes == ["good": 100])
+            #expect(summary.connections == 100)
+            #expect(throws: LoadError.self) {
+                try TLSClient(host: "localhost", trust: .authorities(file: "\(folder)/missing"))
+            }
         }
     }
 }

@@ -1,4 +1,3 @@
-import Histogram
 import Testing
 
 @testable import LoadTesting
@@ -62,6 +61,6 @@ struct ObjectiveTests {
         #expect(sum.offered == 12)
         #expect(sum.ended == 12)
         #expect(sum.successes == 4)
-        #expect(sum.latency.totalCount == 8)
+        #expect(sum.latency.count == 8)
     }
 }

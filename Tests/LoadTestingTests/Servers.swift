@@ -62,19 +62,35 @@ final class ScriptedServer: Sendable {
 }
 
 /// Runs nginx with `/small` of 6 bytes and `/large` of 3 MB on a port of its own.
-func withNginx(requestsPerConnection: Int, _ body: (Int) async throws -> Void) async throws {
+/// - Parameter body: gets the port and the folder, where `certificate.pem` is the server's own with TLS.
+func withNginx(
+    requestsPerConnection: Int,
+    hasTLS: Bool = false,
+    _ body: (Int, String) async throws -> Void
+) async throws {
     let folder = FileManager.default.temporaryDirectory.path + "/nginx-\(UInt32.random(in: 0 ... .max))"
     try FileManager.default.createDirectory(atPath: "\(folder)/www", withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let port = try ScriptedServer(answer: "").port  // was free a moment ago
     try Data("small\n".utf8).write(to: URL(fileURLWithPath: "\(folder)/www/small"))
     try Data(repeating: 88, count: 3_000_000).write(to: URL(fileURLWithPath: "\(folder)/www/large"))
+    if hasTLS {
+        try await Shell.run(
+            "openssl",
+            [
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem",
+            ]
+        )
+    }
+    let listening = hasTLS ? "\(port) ssl; ssl_certificate certificate.pem; ssl_certificate_key key.pem" : "\(port)"
     let configuration = """
         daemon off; master_process off; pid \(folder)/pid; error_log \(folder)/error.log;
         events { worker_connections 512; }
         http {
           access_log off; keepalive_requests \(requestsPerConnection); client_body_temp_path \(folder)/body;
-          server { listen 127.0.0.1:\(port); root \(folder)/www; }
+          server { listen 127.0.0.1:\(listening); root \(folder)/www; }
         }
         """
     try Data(configuration.utf8).write(to: URL(fileURLWithPath: "\(folder)/nginx.conf"))
@@ -89,7 +105,8 @@ func withNginx(requestsPerConnection: Int, _ body: (Int) async throws -> Void) a
         nginx.waitUntilExit()
     }
     try await waitUntil("nginx to listen") {
-        (try? await Shell.run("curl", ["-sf", "http://127.0.0.1:\(port)/small"])) != nil
+        let url = "\(hasTLS ? "https" : "http")://127.0.0.1:\(port)/small"
+        return (try? await Shell.run("curl", ["-sfk", url])) != nil
     }
-    try await body(port)
+    try await body(port, folder)
 }

@@ -18,7 +18,7 @@ extension Generator {
         state.pointee.open += 1
         tally(state).pointee.connections &+= 1
         assign(connection, intended: intended)
-        if pending == 0 { begun(connection) }
+        if pending == 0 { opened(connection) }
     }
 
     /// Sends a request over a connection that is open.
@@ -32,7 +32,29 @@ extension Generator {
     mutating func connected(_ connection: LoadConnectionPointer) {
         let error = clinux_socket_error(connection.pointee.descriptor)
         guard error == 0 else { return finish(connection, Self.outcome(connecting: error)) }
-        begun(connection)
+        opened(connection)
+    }
+
+    /// The socket is connected: the request goes out, after a handshake where the target speaks TLS.
+    private mutating func opened(_ connection: LoadConnectionPointer) {
+        guard let client else { return begun(connection) }
+        guard let session = client.makeSession(descriptor: connection.pointee.descriptor) else {
+            return finish(connection, .unconnected)
+        }
+        connection.pointee.session = session
+        connection.pointee.state = .handshaking
+        handshake(connection)
+    }
+
+    mutating func handshake(_ connection: LoadConnectionPointer) {
+        guard let session = connection.pointee.session else { return }
+        switch TLSSession.handshake(session) {
+        case .underway: break
+        case .done: begun(connection)
+        case .failed:
+            if problem == nil { problem = TLSSession.problem(session) }
+            finish(connection, .unconnected)
+        }
     }
 
     @inline(__always)
@@ -55,11 +77,14 @@ extension Generator {
     @inline(__always)
     mutating func send(_ connection: LoadConnectionPointer) {
         let request = connection.pointee.request
-        let count = clinux_send(
-            connection.pointee.descriptor,
-            request.base.unsafelyUnwrapped + connection.pointee.sent,
-            request.count - connection.pointee.sent
-        )
+        let bytes = request.base.unsafelyUnwrapped + connection.pointee.sent
+        let left = request.count - connection.pointee.sent
+        let count =
+            if let session = connection.pointee.session {
+                TLSSession.send(session, bytes, left)
+            } else {
+                clinux_send(connection.pointee.descriptor, bytes, left)
+            }
         if count >= 0 {
             connection.pointee.sent += Int(count)
         } else if count != -Int64(EAGAIN), !connection.pointee.isReused || connection.pointee.hasAnswered {
@@ -77,9 +102,15 @@ extension Generator {
         let tally = tallies + Int(connection.pointee.trafficClass)
         while true {
             let descriptor = connection.pointee.descriptor
-            let isDropping = connection.pointee.scanner.remaining >= UInt64(Self.receiveSize)
+            let session = connection.pointee.session
+            let isDropping = session == nil && connection.pointee.scanner.remaining >= UInt64(Self.receiveSize)
             let size = isDropping ? Int(min(connection.pointee.scanner.remaining, 1 << 20)) : Self.receiveSize
-            let count = isDropping ? clinux_discard(descriptor, size) : clinux_receive(descriptor, received, size)
+            let count =
+                if let session {
+                    TLSSession.receive(session, received, size)
+                } else {
+                    isDropping ? clinux_discard(descriptor, size) : clinux_receive(descriptor, received, size)
+                }
             if count == -Int64(EAGAIN) { return }
             guard count > 0 else { return ended(connection, isReset: count < 0) }
             tally.pointee.receivedBytes &+= UInt64(count)
@@ -91,7 +122,8 @@ extension Generator {
                 take(connection, Int(count))
             }
             guard connection.pointee.generation == generation, connection.pointee.state == .busy,
-                Int(count) == size || connection.pointee.peerEnded
+                connection.pointee.hasAnswered,
+                session != nil || Int(count) == size || connection.pointee.peerEnded
             else { return }
         }
     }
@@ -200,7 +232,13 @@ extension Generator {
 
     /// Something happened on an idle connection: it can only be its end.
     mutating func idleReady(_ connection: LoadConnectionPointer) {
-        let count = clinux_peek(connection.pointee.descriptor)
+        // On a TLS connection it may also be a session ticket (RFC 8446 §4.6.1), which leaves nothing to read.
+        let count =
+            if let session = connection.pointee.session {
+                TLSSession.receive(session, received, Self.receiveSize)
+            } else {
+                clinux_peek(connection.pointee.descriptor)
+            }
         if count == -Int64(EAGAIN), !connection.pointee.peerEnded { return }
         let state = classes + Int(connection.pointee.trafficClass)
         slab.remove(connection, from: &state.pointee.idle)
@@ -211,6 +249,7 @@ extension Generator {
     /// The connection must stand in no list.
     private mutating func close(_ connection: LoadConnectionPointer) {
         classes[Int(connection.pointee.trafficClass)].open -= 1
+        if let session = connection.pointee.session { TLSSession.free(session) }
         _ = clinux_close(connection.pointee.descriptor)
         connection.pointee.pending?.deallocate()
         connection.pointee.pending = nil

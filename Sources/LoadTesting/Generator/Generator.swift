@@ -23,6 +23,10 @@ struct Generator: ~Copyable {
     /// Of the current second.
     let tallies: UnsafeMutablePointer<Tally>
     var slab: SocketSlab<LoadConnection>
+    /// `nil` where the target speaks plain HTTP.
+    let client: TLSClient?
+    /// Why the first TLS handshake that failed did so.
+    var problem: String?
     private let link: GeneratorLink
 
     /// Nanoseconds of the monotonic clock, read once per turn of the loop.
@@ -31,12 +35,22 @@ struct Generator: ~Copyable {
     private let start: UInt64
     private let end: UInt64
     private var sealedSeconds = 0
+    /// When the last request was offered.
+    private var endedAt: UInt64 = 0
     private var retryAt: UInt64 = .max
 
     /// - Parameters:
     ///   - start: of the test, nanoseconds of the monotonic clock; the same for all threads.
-    init(plan: LoadPlan, schedules: [ArrivalSchedule], thread: Int, start: UInt64, link: GeneratorLink) throws {
+    init(
+        plan: LoadPlan,
+        schedules: [ArrivalSchedule],
+        thread: Int,
+        start: UInt64,
+        client: TLSClient?,
+        link: GeneratorLink
+    ) throws {
         self.link = link
+        self.client = client
         self.start = start
         end = start + UInt64(plan.duration)
         isClosed = plan.model == .closed
@@ -70,6 +84,7 @@ struct Generator: ~Copyable {
     /// Runs until everything that was offered has ended.
     mutating func run() {
         clinux_set_timer_slack(1)
+        if client != nil { Self.blockBrokenPipes() }
         prepare()
         while isOffering || !isDrained {
             let count = clinux_epoll_wait_nanoseconds(epoll, events, 256, waitTime())
@@ -80,7 +95,16 @@ struct Generator: ~Copyable {
             if now >= start + UInt64(sealedSeconds + 1) * Self.second { sealSeconds() }
         }
         seal(sealedSeconds)
-        link.finish(processorTime: clinux_thread_time())
+        let offered = endedAt > start ? endedAt - start : 0
+        link.finish(processorTime: clinux_thread_time(), offeringTime: offered, problem: problem)
+    }
+
+    /// OpenSSL writes without MSG_NOSIGNAL; the signal would end the process.
+    private static func blockBrokenPipes() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGPIPE)
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
     }
 
     // MARK: - The loop
@@ -127,13 +151,14 @@ struct Generator: ~Copyable {
         let generation = connection.pointee.generation
         switch connection.pointee.state {
         case .connecting: connected(connection)
+        case .handshaking: handshake(connection)
         case .idle: return idleReady(connection)
         case .busy where event.events & UInt32(CLINUX_WRITABLE) != 0:
             if connection.pointee.sent < connection.pointee.request.count { send(connection) }
         case .busy: break
         case .free: return
         }
-        guard connection.pointee.generation == generation else { return }
+        guard connection.pointee.generation == generation, connection.pointee.state == .busy else { return }
         if connection.pointee.peerEnded || event.events & UInt32(CLINUX_READABLE) != 0 { receive(connection) }
     }
 
@@ -204,6 +229,7 @@ struct Generator: ~Copyable {
 
     private mutating func stopOffering() {
         isOffering = false
+        endedAt = min(now, end)
         for index in 0..<classCount {
             classes[index].nextArrival = .max
             guard link.isStopped else { continue }

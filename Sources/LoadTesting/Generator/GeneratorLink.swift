@@ -14,8 +14,9 @@ final class StopFlag: Sendable {
 enum GeneratorMessage: Sendable {
     /// The accounts of a second, one for each class. Seconds come in order, none is left out.
     case second(thread: Int, number: Int, tallies: [Tally])
-    /// Nothing more comes from this thread. Nanoseconds.
-    case finished(processorTime: UInt64)
+    /// Nothing more comes from this thread. Nanoseconds of processor time, and from the start of the test to the last request offered;
+    /// why the first TLS handshake that failed did so.
+    case finished(processorTime: UInt64, offeringTime: UInt64, problem: String?)
 }
 
 /// Messages on their way to the collector. Unlike an `AsyncStream` it goes on delivering when the collecting task is cancelled: the
@@ -63,7 +64,9 @@ struct GeneratorLink: Sendable {
         mailbox.send(.second(thread: thread, number: second, tallies: tallies))
     }
 
-    func finish(processorTime: UInt64) { mailbox.send(.finished(processorTime: processorTime)) }
+    func finish(processorTime: UInt64, offeringTime: UInt64, problem: String?) {
+        mailbox.send(.finished(processorTime: processorTime, offeringTime: offeringTime, problem: problem))
+    }
 }
 
 /// Runs a generator on a thread of its own.

@@ -2,7 +2,7 @@ typealias LoadConnectionPointer = UnsafeMutablePointer<LoadConnection>
 
 /// One socket of the generator. Lives in a ``SocketSlab``; never moves.
 struct LoadConnection: SocketSlot {
-    enum State: UInt8 { case free, connecting, busy, idle }
+    enum State: UInt8 { case free, connecting, handshaking, busy, idle }
 
     var index = SocketSlabLimits.none
     var generation: UInt32 = 0
@@ -16,6 +16,8 @@ struct LoadConnection: SocketSlot {
     var hasAnswered = false
     var peerEnded = false
     var trafficClass: UInt32 = 0
+    /// The TLS session; `nil` on a plain connection.
+    var session: OpaquePointer?
 
     /// When the request should have been sent, nanoseconds of the monotonic clock.
     var intended: UInt64 = 0

@@ -1,5 +1,3 @@
-import Histogram
-
 /// How an offered request ended. Every request that the schedule offered ends in exactly one of these.
 package enum Outcome: Int, CaseIterable, Sendable {
     /// An answer with a status of 2xx or 3xx, within the class's deadline.
@@ -64,9 +62,6 @@ package enum Outcome: Int, CaseIterable, Sendable {
 
 /// What happened to the requests of one class on one thread in one second, or any sum of such.
 package struct Tally: Sendable {
-    /// Microseconds; what is longer counts as this.
-    static let longest: UInt64 = 3_600_000_000
-
     package var offered: UInt64 = 0
     /// Of the offered requests, those taken back unsent because the test was ended early.
     package var withdrawn: UInt64 = 0
@@ -74,7 +69,7 @@ package struct Tally: Sendable {
     /// Idempotent requests that went out again because a kept connection was closed before any byte of an answer (RFC 9110 §9.2.2).
     package var resent: UInt64 = 0
     package var receivedBytes: UInt64 = 0
-    var latency = Histogram<UInt64>(highestTrackableValue: Tally.longest, numberOfSignificantValueDigits: .three)
+    var latency = LatencyHistogram()
     private var outcomes = InlineArray<12, UInt64>(repeating: 0)
 
     package init() {}
@@ -90,7 +85,7 @@ package struct Tally: Sendable {
     @inline(__always)
     mutating func record(_ outcome: Outcome, nanoseconds: UInt64) {
         outcomes[outcome.rawValue] &+= 1
-        if outcome.hasLatency { latency.record(min(nanoseconds / 1000, Self.longest)) }
+        if outcome.hasLatency { latency.record(nanoseconds / 1000) }
     }
 
     mutating func add(_ other: Tally) {

@@ -27,6 +27,7 @@ package struct LoadPlan: Sendable {
     package var objectives: [Objective] = []
     /// Nanoseconds from the intended send time until a request is given up.
     package var timeout = 10_000_000_000
+    package var trust = LoadTrust.system
     package var threads = 1
     /// Seconds at the start that are shown but count neither in the sums nor for the objectives.
     package var warmup = 0

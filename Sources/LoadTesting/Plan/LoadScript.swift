@@ -16,6 +16,7 @@ package enum LoadScript {
     private static let fields: Set<String> = [
         "target", "model", "arrivals", "phases", "duration", "classes", "slo", "stop-on-miss", "timeout", "threads",
         "warmup",
+        "insecure", "authorities",
     ]
 
     /// - Parameters:
@@ -45,7 +46,16 @@ package enum LoadScript {
         plan.stopsOnMiss = try fields["stop-on-miss"]?.flag() ?? false
         plan.timeout = try fields["timeout"]?.value(positiveDuration) ?? plan.timeout
         plan.warmup = try fields["warmup"]?.value(Quantities.wholeSeconds) ?? 0
+        plan.trust = try readTrust(fields)
         plan.threads = try fields["threads"]?.count(1...LoadPlan.maximumThreads) ?? 1
+    }
+
+    private static func readTrust(_ fields: [String: ScriptNode]) throws -> LoadTrust {
+        guard let file = fields["authorities"] else {
+            return try fields["insecure"]?.flag() == true ? .anyone : .system
+        }
+        if let insecure = fields["insecure"] { throw insecure.error("does not go together with authorities") }
+        return .authorities(file: try file.text())
     }
 
     private static func choice<Value: RawRepresentable<String>>(

@@ -56,7 +56,7 @@ package enum HTMLReport {
                 verdict.measured,
             ]
         }
-        return table("Objectives", ["", "objective", "measured"], rows)
+        return table("Objectives", ["", "objective", "measured"], rows, words: [0, 1])
     }
 
     private static func badge(_ text: String, isGood: Bool) -> String {
@@ -82,9 +82,18 @@ package enum HTMLReport {
             + table("How requests ended", ["class"] + seen, endings) + "<p>\(generator)</p>"
     }
 
-    private static func table(_ title: String, _ header: [String], _ rows: [[String]]) -> String {
-        let head = header.map { "<th>\(escaped($0))</th>" }.joined()
-        let body = rows.map { "<tr>\($0.map { "<td>\($0)</td>" }.joined())</tr>" }.joined()
+    /// - Parameter words: the columns that hold words, which begin at the left.
+    private static func table(
+        _ title: String,
+        _ header: [String],
+        _ rows: [[String]],
+        words: Set<Int> = [0]
+    ) -> String {
+        func side(_ column: Int) -> String { words.contains(column) ? " class=\"word\"" : "" }
+        let head = header.enumerated().map { "<th\(side($0))>\(escaped($1))</th>" }.joined()
+        let body = rows.map { row in
+            "<tr>\(row.enumerated().map { "<td\(side($0))>\($1)</td>" }.joined())</tr>"
+        }.joined()
         return
             "<section><h2>\(title)</h2><div class=\"wide\"><table><thead><tr>\(head)</tr></thead><tbody>\(body)</tbody></table></div></section>"
     }
@@ -165,7 +174,9 @@ package enum HTMLReport {
         let sources = report.classes.count > 1 ? report.classes : [.init(name: "", summary: report.total)]
         plot.lines = sources.enumerated().compactMap { index, one in
             let points = (one.summary.distribution ?? []).filter { $0[0] < 1 }.map { (-log10(1 - $0[0]), $0[1]) }
-            return points.count < 2 ? nil : Plot.Line(name: one.name, style: "c\((index + 3) % 8)", points: points)
+            return points.count < 2
+                ? nil
+                : Plot.Line(name: one.name, style: report.classes.count > 1 ? "c\(index % 8)" : "c3", points: points)
         }
         let nines = plot.lines.flatMap { $0.points.map(\.x) }.max() ?? 0
         let ticks = [
@@ -196,7 +207,7 @@ package enum HTMLReport {
         plot.marks = [Plot.Mark(x: knee.rate, label: "knee")]
         let title = knee.rate > 0 ? "The knee is at \(Figures.number(knee.rate)) requests per second" : "No rate held"
         let drawn = steps.count > 1 ? plot.svg : ""
-        return drawn + table(title, ["", "offered", "good", "median", "p99", "why it failed"], rows)
+        return drawn + table(title, ["", "offered", "good", "median", "p99", "why it failed"], rows, words: [0, 5])
             + "<h2>At the knee</h2>"
     }
 
@@ -219,7 +230,7 @@ package enum HTMLReport {
         .c0{--k:var(--c0)}.c1{--k:var(--c1)}.c2{--k:var(--c2)}.c3{--k:var(--c3)}.c4{--k:var(--c4)}.c5{--k:var(--c5)}.c6{--k:var(--c6)}.c7{--k:var(--c7)}
         .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
         th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--rule);white-space:nowrap}th{color:var(--dim);font-weight:500}
-        th:first-child,td:first-child,td:last-child:not(:nth-child(n+7)),th:last-child:not(:nth-child(n+7)){text-align:left}
+        th.word,td.word{text-align:left}
         .badge{font-size:13px;font-weight:600;border-radius:999px;padding:2px 10px;color:#fff}.badge.met{background:var(--good)}.badge.missed{background:var(--failed)}
         """
 }

@@ -10,6 +10,8 @@ struct LoadCollector {
     private var reached: [Int]
     private var finished = 0
     private var processorTime: UInt64 = 0
+    private var offeringTime: UInt64 = 0
+    private var problem: String?
 
     init(plan: LoadPlan, startedAt: Date) {
         self.plan = plan
@@ -29,9 +31,11 @@ struct LoadCollector {
             for index in tallied.indices { tallied[index].add(tallies[index]) }
             open[number] = (tallied, (open[number]?.threads ?? 0) + 1)
             return close(upTo: reached.min() ?? -1)
-        case .finished(let time):
+        case .finished(let time, let offering, let reason):
             finished += 1
             processorTime += time
+            offeringTime = max(offeringTime, offering)
+            problem = problem ?? reason
             // A thread may finish seconds before the others do.
             return isComplete ? close(upTo: open.keys.max() ?? -1) : []
         }
@@ -56,8 +60,8 @@ struct LoadCollector {
     }
 
     func report(wasStopped: Bool) -> LoadReport {
-        let planned = Double(plan.duration) / 1e9
-        let duration = max(1e-3, (wasStopped ? min(planned, Double(seconds.count)) : planned) - Double(plan.warmup))
+        let offering = Double(wasStopped ? offeringTime : UInt64(plan.duration)) / 1e9
+        let duration = max(1e-3, offering - Double(plan.warmup))
         var report = LoadReport(
             target: plan.target.origin + plan.target.path,
             model: plan.model,
@@ -72,7 +76,8 @@ struct LoadCollector {
             seconds: seconds,
             verdicts: [],
             generatorTime: Double(processorTime) / 1e9,
-            threads: plan.threads
+            threads: plan.threads,
+            problem: problem
         )
         report.judge(plan.objectives)
         return report

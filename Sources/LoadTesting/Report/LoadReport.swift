@@ -1,5 +1,4 @@
 package import Foundation
-import Histogram
 
 /// What a load test found out. Encoded as JSON it is a contract of the command line: fields are added, never changed.
 package struct LoadReport: Codable, Sendable {
@@ -38,6 +37,8 @@ package struct LoadReport: Codable, Sendable {
     /// Processor time of the generator itself, seconds. Near the duration times the threads, the generator was the limit.
     package var generatorTime: Double
     package var threads: Int
+    /// Why connections could not be opened, where that is known.
+    package var problem: String?
     package var knee: KneeReport?
 
     package var isMet: Bool { verdicts.allSatisfy(\.isMet) }
@@ -97,28 +98,26 @@ package struct LoadSummary: Codable, Sendable {
         distribution = withDistribution ? Self.distribution(of: tally.latency) : nil
     }
 
-    private static func distribution(of histogram: Histogram<UInt64>) -> [[Double]] {
-        guard histogram.totalCount > 0 else { return [] }
+    private static func distribution(of histogram: LatencyHistogram) -> [[Double]] {
+        guard histogram.count > 0 else { return [] }
         var shares: [Double] = (0..<20).map { Double($0) * 0.05 } + [0.975]
         var rest = 0.01
-        while rest * Double(histogram.totalCount) >= 1, rest > 1e-7 {
+        while rest * Double(histogram.count) >= 1, rest > 1e-7 {
             shares += [1 - rest, 1 - rest / 2, 1 - rest / 4]
             rest /= 10
         }
-        return (shares + [1]).map { [$0, Double(histogram.valueAtPercentile($0 * 100)) / 1000] }
+        shares.append(1)
+        return zip(shares, histogram.values(at: shares)).map { [$0, Double($1) / 1000] }
     }
 }
 
 extension LoadSummary.Latency {
-    init(_ histogram: Histogram<UInt64>) {
-        func at(_ percentile: Double) -> Double { Double(histogram.valueAtPercentile(percentile)) / 1000 }
-        count = histogram.totalCount
-        guard count > 0 else {
-            (min, mean, p50, p75, p90, p95, p99, p999, max) = (0, 0, 0, 0, 0, 0, 0, 0, 0)
-            return
-        }
-        (min, max, mean) = (Double(histogram.min) / 1000, Double(histogram.max) / 1000, histogram.mean / 1000)
-        (p50, p75, p90, p95, p99, p999) = (at(50), at(75), at(90), at(95), at(99), at(99.9))
+    init(_ histogram: LatencyHistogram) {
+        let values = histogram.values(at: [0.5, 0.75, 0.9, 0.95, 0.99, 0.999]).map { Double($0) / 1000 }
+        count = histogram.count
+        (min, max) = (Double(histogram.minimum) / 1000, Double(histogram.maximum) / 1000)
+        mean = histogram.mean / 1000
+        (p50, p75, p90, p95, p99, p999) = (values[0], values[1], values[2], values[3], values[4], values[5])
     }
 }
 

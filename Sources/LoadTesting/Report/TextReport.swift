@@ -5,6 +5,7 @@ package enum TextReport {
         var lines = [heading(report), ""]
         lines += table(report)
         lines += ["", latencyLine(report.total.latency), failureLine(report.total)]
+        if let problem = report.problem { lines.append(problem) }
         if let knee = report.knee { lines += [""] + kneeLines(knee) }
         if !report.verdicts.isEmpty {
             lines.append("")

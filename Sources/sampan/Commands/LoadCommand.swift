@@ -54,6 +54,7 @@ struct LoadRunCommand: AsyncParsableCommand {
             guard let url else { throw LoadError("name the URL to load, or a --script") }
             var plan = LoadPlan(target: try LoadTarget(url), phases: try amount.phases(), classes: [])
             plan.classes = [try request.trafficClass(path: plan.target.path, connections: amount.connections)]
+            plan.trust = request.trust
             try amount.apply(to: &plan)
             try quality.apply(to: &plan)
             return plan
@@ -152,8 +153,16 @@ struct LoadRequestOptions: ParsableArguments {
     @Option(help: "A file with the body of each request.")
     var bodyFile: String?
 
+    @Flag(help: "Believe any certificate.")
+    var insecure = false
+
+    @Option(help: "Believe certificates of the authorities in this PEM file instead of the system's.")
+    var authorities: String?
+
     @Flag(help: "A new connection for each request.")
     var newConnections = false
+
+    var trust: LoadTrust { insecure ? .anyone : authorities.map { .authorities(file: $0) } ?? .system }
 
     func trafficClass(path: String, connections: Int) throws -> TrafficClass {
         guard 1...100_000 ~= connections else { throw LoadError("--connections is a number from 1 to 100000") }
