@@ -42,8 +42,10 @@ package struct RateLimiter: BitwiseCopyable, Sendable {
         }
     }
 
-    /// Undoes an admission whose request was refused for another reason. What has passed meanwhile keeps its place.
+    /// Undoes an admission whose request was refused for another reason. What has passed meanwhile keeps its place. Where requests wait,
+    /// the turn is left unused: others have got later ones meanwhile, and the next request must not get one of theirs.
     package func giveBack(_ word: SharedWord) {
+        guard maximumWait == 0 else { return }
         word.pointee.wrappingSubtract(interval, ordering: .relaxed)
     }
 

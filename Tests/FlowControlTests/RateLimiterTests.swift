@@ -142,6 +142,28 @@ struct RateLimiterTests {
         #expect(Double(passes.count) >= ideal * 0.98)
     }
 
+    @Test(arguments: 0..<20) func givesNoTurnTwice(_ seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        let limiter = RateLimiter(RateLimit(requests: 1000, burst: 2, maximumWait: 50))
+        var (now, turns) = (Self.second, [UInt64]())
+        withWords { word in
+            for _ in 0..<5000 {
+                now += UInt64(random.exponential(mean: 600_000))
+                switch limiter.admit(word, now: now) {
+                case .pass: turns.append(now)
+                case .wait(let delay): turns.append(now + delay)
+                case .refuse: continue
+                }
+                // One of the last requests turns out to be refused.
+                if Int.random(in: 0..<4, using: &random) == 0 {
+                    turns.remove(at: turns.count - 1 - Int.random(in: 0..<min(turns.count, 5), using: &random))
+                    limiter.giveBack(word)
+                }
+            }
+        }
+        #expect(excess(of: turns, interval: limiter.interval, burst: 2) <= 0)
+    }
+
     @Test func neverExceedsARateThatDoesNotDivideASecond() {
         let limiter = RateLimiter(RateLimit(requests: 700_000, burst: 0))
         #expect(limiter.interval == 1429)
