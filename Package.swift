@@ -177,6 +177,7 @@ let package = Package(
             path: "Tests/TestKit",
             swiftSettings: settings
         ),
+        .target(name: "CAllocations", path: "Tests/CAllocations", publicHeadersPath: "include"),
         tests("KubernetesModel"),
         tests(
             "KubernetesClient",
@@ -219,7 +220,7 @@ let package = Package(
             ]
         ),
         tests("FlowControl"),
-        tests("Gateway", ["CLinux", "COpenSSL", "FlowControl"]),
+        tests("Gateway", ["CAllocations", "CLinux", "COpenSSL", "FlowControl"]),
         tests("LoadTesting", ["CLinux"]),
         tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),

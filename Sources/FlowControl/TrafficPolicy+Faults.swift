@@ -119,3 +119,38 @@ extension LoadShedding {
         fairnessKey.check(&faults)
     }
 }
+
+extension TrafficPolicy {
+    /// What keeps policies from being used together on one rule, beyond the faults of each.
+    package static func faults(ofRule policies: [TrafficPolicy]) -> [PolicyFault] {
+        var faults = FaultList()
+        faults.check(policies.count <= maximumPerRule, "policies", "must be at most \(maximumPerRule)")
+        let limits: [(Group, Int, String)] = [
+            (.keyedConcurrency, 1, "concurrency limits with a key"), (.circuitBreaker, 4, "circuit breakers"),
+            (.loadShedding, 1, "load sheddings"),
+        ]
+        for (group, most, what) in limits {
+            let count = policies.count { $0.group == group }
+            faults.check(count <= most, "policies", "must have at most \(most) \(what), not \(count)")
+        }
+        return faults.all
+    }
+
+    /// The policies of a rule without those that are faulty or too many.
+    package static func usable(ofRule policies: [TrafficPolicy]) -> [TrafficPolicy] {
+        policies.reduce(into: []) { usable, policy in
+            if policy.faults.isEmpty, faults(ofRule: usable + [policy]).isEmpty { usable.append(policy) }
+        }
+    }
+
+    private enum Group { case keyedConcurrency, circuitBreaker, loadShedding, other }
+
+    private var group: Group {
+        switch kind {
+        case .concurrency(let limit) where limit.key != .none: .keyedConcurrency
+        case .circuitBreaker: .circuitBreaker
+        case .loadShedding: .loadShedding
+        case .concurrency, .rateLimit, .related: .other
+        }
+    }
+}

@@ -1,8 +1,9 @@
 /// One protection of a route or a backend, as configuration describes it. A plain value: what it counts lives elsewhere.
 ///
-/// State is kept under ``name`` and ``kind``: rules that carry policies of the same name share one limit, and a new table that carries a
-/// policy of that name goes on with the tokens, windows and breakers of the old one, also when its numbers have changed. Whoever wants a
-/// limit per route gives each route's policy a name of its own.
+/// State is kept under ``name``: rules that carry policies of the same name share one limit, and a new table that carries a policy of
+/// that name goes on with the tokens and counts of the old one, also when rates and bounds have changed. It starts anew when the state
+/// would mean something else: with another kind, key or number of keys, another window or slow threshold of a breaker, other classes or
+/// caps of load shedding. Whoever wants a limit per route gives each route's policy a name of its own.
 package struct TrafficPolicy: Hashable, Sendable {
     /// At most this many policies on one rule, and on one backend.
     package static let maximumPerRule = 16
@@ -150,7 +151,8 @@ package struct RelatedLimit: Hashable, Sendable {
 
 /// Opens when the answers of the last ``window`` are bad, lets probes through after ``openTime``, and closes when they are good.
 ///
-/// A request that is still under way after ``slowThreshold`` counts as slow there and then.
+/// What counts is the time until the answer begins: how long its body takes is up to who reads it. A request that has no answer after
+/// ``slowThreshold`` counts as slow there and then.
 package struct CircuitBreaker: Hashable, Sendable {
     /// Milliseconds; it slides in tenths.
     package var window: Int
@@ -158,7 +160,7 @@ package struct CircuitBreaker: Hashable, Sendable {
     package var minimumRequests: Int
     /// Opens when the share of slow answers is above; `nil` does not look at it.
     package var slowRatio: Double?
-    /// Milliseconds; answers that take longer are slow.
+    /// Milliseconds; answers that begin later are slow.
     package var slowThreshold: Int
     /// Opens when the share of errors is above. Errors are 5xx answers and requests that got none from the backend.
     package var errorRatio: Double?
@@ -215,7 +217,7 @@ package struct LoadShedding: Hashable, Sendable {
     package var adaptsCap: Bool
     /// The priority cut.
     package var cutsByPriority: Bool
-    /// Milliseconds; an answer that takes longer is of no use to the client.
+    /// Milliseconds; an answer that begins later is of no use to the client.
     package var deadline: Int
     /// Whose requests stay or go together when a class is let through in part; `.none` decides for each request alone.
     package var fairnessKey: PolicyKey

@@ -22,6 +22,7 @@ struct TargetGraphTests {
         "Gateway": ["CLinux", "COpenSSL", "FlowControl", "KubernetesModel", "KubernetesClient"],
         "LoadTesting": ["CLinux", "COpenSSL"],
         "Host": ["CLinux"],
+        "CAllocations": [],
         "CLinux": [],
         "TestKit": ["KubernetesModel", "KubernetesClient"],
     ]

@@ -9,7 +9,7 @@ struct MetricsText {
         var writer = MetricsText(plane)
         writer.writeRequests()
         writer.writeGauges()
-        return writer.text
+        return writer.text + PolicyMetrics.write(plane.policies)
     }
 
     // MARK: - Private

@@ -16,6 +16,8 @@ struct Connection: BitwiseCopyable {
         case head
         /// The request waits for an endpoint.
         case held
+        /// The request waits for its turn under a rate limit.
+        case paced
         /// An endpoint works on the request.
         case exchange
         /// The answer is complete but not yet taken by the client.
@@ -129,6 +131,7 @@ struct Exchange: BitwiseCopyable {
     /// The endpoint no longer takes the request's body.
     var dropsBody = false
     var delivery = Delivery.verbatim
+    var admission = Admission()
 
     /// How the body of the answer reaches the client.
     enum Delivery: UInt8 {

@@ -4,6 +4,8 @@ package struct DataPathConfiguration: Hashable, Sendable, BitwiseCopyable {
     package var maximumClients = 20_000
     /// Requests per worker that wait for an endpoint; more are answered with 503 at once.
     package var maximumHeld = 1024
+    /// Requests per worker that wait for their turn under a rate limit; more are refused.
+    package var maximumPaced = 4096
     /// Idle connections that a worker keeps to one endpoint.
     package var maximumIdlePerEndpoint = 256
     package var connectTimeout: UInt64 = 5000

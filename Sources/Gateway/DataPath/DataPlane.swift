@@ -8,6 +8,7 @@ final class DataPlane: Sendable {
     private let registry = SeriesRegistry()
     private let ports: Ports
     let ticketKeys = TicketKeys()
+    private let policyRegistry = PolicyRegistry()
     private let state: Mutex<State>
 
     private struct Member: Sendable {
@@ -44,9 +45,12 @@ final class DataPlane: Sendable {
         }
         let registry = registry
         var listeners = ListenerRegistry()
-        let compiled = CompiledTable(table, generation: 1, listeners: listeners.compile(table.listeners)) {
-            registry.number(of: $0)
-        }
+        let compiled = CompiledTable(
+            table,
+            generation: 1,
+            listeners: listeners.compile(table.listeners),
+            policies: policyRegistry
+        ) { registry.number(of: $0) }
         state = Mutex(State(table: compiled, listeners: listeners, problems: listeners.problems))
         let entry = TLSEntry(keys: ticketKeys)
         for (number, member) in members.enumerated() {
@@ -195,9 +199,12 @@ final class DataPlane: Sendable {
         state.withLock { state in
             let registry = registry
             let listeners = state.listeners.compile(table.listeners)
-            let compiled = CompiledTable(table, generation: state.table.generation + 1, listeners: listeners) {
-                registry.number(of: $0)
-            }
+            let compiled = CompiledTable(
+                table,
+                generation: state.table.generation + 1,
+                listeners: listeners,
+                policies: policyRegistry
+            ) { registry.number(of: $0) }
             state.table = compiled
             state.problems = state.listeners.problems
             for member in members { member.mailbox.send(.adopt(compiled)) }
@@ -249,6 +256,9 @@ final class DataPlane: Sendable {
     // MARK: - Metrics
 
     var series: [MetricSeries] { registry.names }
+
+    /// The policies of the table in force.
+    var policies: [PolicyState] { policyRegistry.all }
 
     /// The sum over all workers of a series' words; see ``WorkerMetrics``.
     func words(ofSeries number: Int) -> [UInt64] {

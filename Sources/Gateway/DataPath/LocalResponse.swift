@@ -62,6 +62,7 @@ struct LocalResponse: BitwiseCopyable {
         case 408: "Request Timeout"
         case 414: "URI Too Long"
         case 421: "Misdirected Request"
+        case 429: "Too Many Requests"
         case 431: "Request Header Fields Too Large"
         case 500: "Internal Server Error"
         case 501: "Not Implemented"

@@ -19,7 +19,7 @@ extension Worker {
         case .tunnel: pumpTunnel(client)
         case .discarding: discardBody(client)
         case .lingering: discardInput(client)
-        case .held, .flushing, .connecting, .active, .idle: break  // read on when the phase changes
+        case .held, .paced, .flushing, .connecting, .active, .idle: break  // read on when the phase changes
         }
     }
 
@@ -287,6 +287,7 @@ extension Worker {
             closeClient(client)
         case .head: respond(client, LocalResponse(status: 408, explanation: "The request's head came too slowly."))
         case .held: heldTimedOut(client)
+        case .paced: exchangeTimedOut(client)
         case .exchange where !client.pointee.exchange.hasResponseHead: exchangeTimedOut(client)
         default: closeClient(client)
         }

@@ -28,6 +28,10 @@ extension Worker {
                 keepRest(client, head, bytes, used: head.length, isInput: isInput)
                 return answerDirectly(client, view.rules[match.rule], view)
             }
+            guard admit(client, match, key, view) else {
+                keepRest(client, head, bytes, used: head.length, isInput: isInput)
+                return respondRefused(client, view, expectsContinue: head.expectsContinue)
+            }
             guard writeRequest(client, head, headBytes, match, view) else { return refuse(client, .headTooLarge) }
         }
         do {
@@ -37,6 +41,7 @@ extension Worker {
             return refuse(client, error)
         }
         guard match != nil else { return respondUnmatched(client, head, key) }
+        if client.pointee.exchange.admission.turn > 0 { return pace(client) }
         chooseBackend(client)
     }
 
@@ -131,7 +136,7 @@ extension Worker {
 
     // MARK: - Choosing
 
-    private mutating func chooseBackend(_ client: ConnectionPointer) {
+    mutating func chooseBackend(_ client: ConnectionPointer) {
         let exchange = client.pointee.exchange
         let table = topology.tables[exchange.table].pointee
         guard let view = table.view, let numbers = table.backends else { return respond(client, .wrongReference) }
@@ -317,6 +322,7 @@ extension Worker {
             status: exchange.status,
             microseconds: (nanoseconds - exchange.startedAt) / 1000
         )
+        if exchange.admission.holds != 0 { releaseAdmission(exchange) }
         if exchange.backend != Connection.none { topology.releaseBackend(exchange.backend) }
         topology.releaseTable(exchange.table)
         buffers.release(&client.pointee.request)

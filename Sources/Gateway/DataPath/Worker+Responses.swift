@@ -110,6 +110,7 @@ extension Worker {
         if response.status == 101, !client.pointee.exchange.wantsUpgrade { return answerRefused(upstream) }
         client.pointee.exchange.hasResponseHead = true
         client.pointee.exchange.status = UInt16(response.status)
+        if client.pointee.exchange.admission.holds != 0 { noteAnswer(client) }
         upstream.pointee.response = response.body
         upstream.pointee.keepsAlive = response.wantsKeepAlive && response.body.kind != .untilClose
         chooseDelivery(client, response)

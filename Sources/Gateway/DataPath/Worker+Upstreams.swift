@@ -11,7 +11,7 @@ extension Worker {
             if upstream.pointee.isReadable { closeIdle(upstream) }
         case .active: activeReady(upstream)
         case .tunnel: pumpTunnel(slab[upstream.pointee.peer])
-        case .handshake, .head, .held, .exchange, .flushing, .discarding, .lingering: break
+        case .handshake, .head, .held, .paced, .exchange, .flushing, .discarding, .lingering: break
         }
     }
 

@@ -1,4 +1,5 @@
 import CLinux
+import FlowControl
 import Glibc
 
 /// One event loop on one thread: accepts clients, matches requests, speaks to endpoints.
@@ -44,6 +45,9 @@ struct Worker: ~Copyable {
     private var queue: RevisitQueue
     var firstHeld = Connection.none
     var heldCount = 0
+    var pacing: PacingQueue
+    /// Where the tickets of keyed rate limits stand while a request is decided.
+    let rateTickets: UnsafeMutablePointer<KeyedRateLimiter.Ticket>
     var clientCount = 0
     var inFlightCount = 0
     var idleUpstreamCount = 0
@@ -76,6 +80,8 @@ struct Worker: ~Copyable {
         received = .allocate(capacity: Self.headroom + Self.receiveSize + Self.headroom)
         scratch = .allocate(capacity: Self.scratchSize)
         fields = .allocate(capacity: FieldParser.maximumFields)
+        pacing = PacingQueue(capacity: configuration.maximumPaced)
+        rateTickets = .allocate(capacity: TrafficPolicy.maximumPerRule)
         randomState = clinux_random() | 1
         desk = TLSDesk.make(entry: entry, listeners: table.listeners.view, metrics: metrics)
         topology.adopt(table)
@@ -91,6 +97,7 @@ struct Worker: ~Copyable {
         received.deallocate()
         scratch.deallocate()
         fields.deallocate()
+        rateTickets.deallocate()
     }
 
     /// Runs until told to stop.
@@ -102,6 +109,7 @@ struct Worker: ~Copyable {
             for index in 0..<Int(max(0, count)) { dispatch(events[index], &isWoken) }
             revisit()
             expireTimers()
+            releasePaced()
             if isWoken { for command in mailbox.takeAll() { perform(command) } }
             if !isAccepting { acceptAgainIfPossible() }
             publishGauges()
@@ -116,6 +124,11 @@ struct Worker: ~Copyable {
     private var waitTime: Int32 {
         if !queue.isEmpty { return 0 }
         var wait = timers.wait(now: now)
+        if let due = pacing.nextDue {
+            // Rounded up: turns come late by less than a millisecond, and the loop does not spin.
+            let untilDue = due > nanoseconds ? (due - nanoseconds + 999_999) / 1_000_000 : 0
+            wait = wait < 0 ? Int32(untilDue) : min(wait, Int32(untilDue))
+        }
         if !isAccepting || isStopping { wait = wait < 0 ? 50 : min(wait, 50) }
         return wait
     }

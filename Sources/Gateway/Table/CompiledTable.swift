@@ -1,4 +1,5 @@
 import CLinux
+import FlowControl
 
 /// A ``RouteTable`` laid out for lookup: flat rows and bytes, no reference counting, no allocation.
 ///
@@ -9,21 +10,26 @@ final class CompiledTable: @unchecked Sendable {
     let source: RouteTable
     let view: TableView
     let listeners: CompiledListeners
+    /// What the rows of policies point to.
+    private let policyStates: [TrafficPolicy: PolicyState]
 
     /// Counts tables up, so that a report can say which one is in force.
     let generation: Int
 
     /// - Parameter series: finds the number under which the metrics of a route and a backend are kept.
+    /// - Parameter policies: keeps the states of policies from table to table.
     init(
         _ source: RouteTable,
         generation: Int,
         listeners: CompiledListeners = .none,
+        policies: PolicyRegistry = PolicyRegistry(),
         series: @escaping (MetricSeries) -> Int
     ) {
         self.source = source
         self.generation = generation
         self.listeners = listeners
-        var builder = TableBuilder(listeners: listeners, series: series)
+        policyStates = policies.states(for: source.rules.lazy.flatMap(\.policies))
+        var builder = TableBuilder(listeners: listeners, series: series, policyStates: policyStates)
         builder.add(source)
         view = builder.finish()
     }
@@ -46,6 +52,8 @@ struct TableView: BitwiseCopyable {
     let rules: FlatArray<RuleRow>
     let targets: FlatArray<TargetRow>
     let changes: FlatArray<ChangeRow>
+    let policies: FlatArray<PolicyRow>
+    let selectors: FlatArray<SelectorRow>
     /// Series number for requests that no rule takes.
     let unmatchedSeries: Int
 
@@ -118,6 +126,7 @@ struct TableView: BitwiseCopyable {
         /// Milliseconds, zero for none.
         var requestTimeout: UInt32 = 0
         var backendTimeout: UInt32 = 0
+        var policies = PolicyBuilder.RuleRows()
         /// For answers that no backend gave.
         var series: UInt32 = 0
     }
@@ -179,6 +188,8 @@ struct TableView: BitwiseCopyable {
         rules.free()
         targets.free()
         changes.free()
+        policies.free()
+        selectors.free()
     }
 }
 

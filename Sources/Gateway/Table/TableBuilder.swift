@@ -1,3 +1,5 @@
+import FlowControl
+
 /// Lays out a ``RouteTable``; see ``TableView`` for the rows.
 struct TableBuilder {
     private let listeners: CompiledListeners
@@ -15,6 +17,9 @@ struct TableBuilder {
     /// By the number of the host, in the order given.
     private var pathPatterns: [UInt32: [PathPattern]] = [:]
     private var backendIndexes: [String: UInt32] = [:]
+    /// Taken out while it works, because it interns its texts here.
+    private var policies: PolicyBuilder?
+    private let policyStates: [TrafficPolicy: PolicyState]
 
     private struct PathKey: Hashable {
         var host: UInt32
@@ -32,13 +37,19 @@ struct TableBuilder {
         var order: Int
     }
 
-    init(listeners: CompiledListeners, series: @escaping (MetricSeries) -> Int) {
+    init(
+        listeners: CompiledListeners,
+        series: @escaping (MetricSeries) -> Int,
+        policyStates: [TrafficPolicy: PolicyState] = [:]
+    ) {
         self.listeners = listeners
         self.series = series
+        self.policyStates = policyStates
     }
 
     mutating func add(_ table: RouteTable) {
         for (index, backend) in table.backends.enumerated() { backendIndexes[backend.name] = UInt32(index) }
+        policies = PolicyBuilder(table, states: policyStates)
         for rule in table.rules { add(rule) }
     }
 
@@ -60,6 +71,8 @@ struct TableBuilder {
             rules: FlatArray(rules),
             targets: FlatArray(targets),
             changes: FlatArray(changes),
+            policies: FlatArray(policies?.rows ?? []),
+            selectors: FlatArray(policies?.selectors ?? []),
             unmatchedSeries: series(.unmatched)
         )
     }
@@ -90,7 +103,15 @@ struct TableBuilder {
         row.mirrors = addMirrors(rule)
         row.requestTimeout = UInt32(clamping: rule.timeouts.request ?? 0)
         row.backendTimeout = UInt32(clamping: rule.timeouts.backendRequest ?? 0)
+        row.policies = addPolicies(rule)
         return row
+    }
+
+    private mutating func addPolicies(_ rule: RouteTable.Rule) -> PolicyBuilder.RuleRows {
+        guard var builder = policies else { return PolicyBuilder.RuleRows() }
+        policies = nil
+        defer { policies = builder }
+        return builder.add(rule) { intern($0) }
     }
 
     private mutating func addTargets(_ rule: RouteTable.Rule) -> RowRange {
