@@ -22,6 +22,8 @@ struct Connection: BitwiseCopyable {
         case flushing
         /// The answer is complete, the request's body is not: it is read and dropped.
         case discarding
+        /// A copy of a request whose body is still coming in.
+        case copying
         /// The last answer is out; waits for the client to close, so that it can read that answer.
         case lingering
 
@@ -85,6 +87,8 @@ struct Connection: BitwiseCopyable {
     /// The start of the head that is being read, milliseconds; zero between requests.
     var headSince: UInt64 = 0
     var closesAfterResponse = false
+    /// A copy of another client's request: it has no socket, and its answer goes nowhere.
+    var isCopy = false
 
     // Of an upstream connection:
     var endpoint = Connection.none
@@ -129,6 +133,9 @@ struct Exchange: BitwiseCopyable {
     /// The endpoint no longer takes the request's body.
     var dropsBody = false
     var delivery = Delivery.verbatim
+
+    /// Copies that wait for the rest of the body, chained by `next`.
+    var firstCopy = Connection.none
 
     /// How the body of the answer reaches the client.
     enum Delivery: UInt8 {

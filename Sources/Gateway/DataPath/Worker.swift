@@ -46,6 +46,7 @@ struct Worker: ~Copyable {
     var heldCount = 0
     var clientCount = 0
     var inFlightCount = 0
+    var copyCount = 0
     var idleUpstreamCount = 0
     var isStopping = false
     private var stopAt: UInt64 = 0
