@@ -100,7 +100,7 @@ import Testing
         let running = Running(path: path, socket: "\(folder)/admin.sock", ports: ports, reloads: reload)
         let gateway = GatewayProcess(configuration: configuration, client: nil, logger: logger)
         async let end: Void = gateway.run()
-        try await eventually { ports.gateway != 0 && ports.admin != 0 }
+        try await eventually(within: 30) { ports.gateway != 0 && ports.admin != 0 }
         try await eventually { (try? await running.admin("GET /healthz").status) == 200 }
         try await body(running)
         #expect(try await running.admin("POST /stop").status == 202)

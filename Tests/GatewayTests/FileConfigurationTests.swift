@@ -181,7 +181,10 @@ struct FileConfigurationTests {
         ),
         (rule("{ filters: { redirect: { scheme: htps } } }"), "use http or https; did you mean \"https\"?"),
         ("routes: []\nbackends: { a: {} }", "2:16: backends.a: the field endpoints is missing"),
-        ("routes: []\nbackends: { \"a b\": { endpoints: [] } }", "2:13: backends.a b: must be 1 to 253 letters"),
+        (
+            "routes: []\nbackends: { \"a b\": { endpoints: [] } }",
+            "2:13: backends.a b: \"a b\" must be 1 to 253 letters"
+        ),
         (
             "routes: []\nbackends: { a: { endpoints: [\"b\"] } }",
             "2:30: backends.a.endpoints[0]: \"b\" is not an address and a port"

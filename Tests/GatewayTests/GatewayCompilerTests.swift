@@ -132,8 +132,13 @@ struct GatewayCompilerTests {
 
     @Test(
         arguments: [
-            (["matches": [["path": ["type": "RegularExpression", "value": "/a.*"]]]] as JSON, "matches[0].path.type"),
-            (["filters": [["type": "RequestMirror"]]], "filters[0].type"),
+            (
+                ["matches": [["path": ["type": "RegularExpression", "value": "/(a"]]]] as JSON,
+                "matches[0].path.value cannot be used as a regular expression: the ( has no )"
+            ),
+            (["matches": [["path": ["type": "Glob", "value": "/a"]]]], "matches[0].path.type"),
+            (["matches": [["headers": [["type": "Suffix", "name": "a", "value": "b"]]]]], "headers[0].type"),
+            (["filters": [["type": "ExtensionRef"]]], "filters[0].type"),
             (["timeouts": ["request": "ten"]], "10s, 500ms"),
             (
                 [
@@ -153,6 +158,74 @@ struct GatewayCompilerTests {
         #expect(condition?["reason"] == "UnsupportedValue")
         #expect(condition?["message"]?.string?.contains(row.message) == true)
         #expect(result.table.rules.isEmpty)
+    }
+
+    @Test func compilesExpressionsAndMirrors() throws {
+        let rule: JSON = [
+            "matches": [
+                [
+                    "path": ["type": "RegularExpression", "value": "/item/[0-9]+"],
+                    "headers": [
+                        ["type": "RegularExpression", "name": "X-Tier", "value": "gold|silver"],
+                        ["name": "x-tier", "value": "ignored"],
+                    ],
+                    "queryParams": [["type": "RegularExpression", "name": "v", "value": "[0-9]"]],
+                ]
+            ],
+            "filters": [
+                [
+                    "type": "RequestMirror",
+                    "requestMirror": ["backendRef": ["name": "web", "port": 81], "percent": 20],
+                ],
+                [
+                    "type": "RequestMirror",
+                    "requestMirror": [
+                        "backendRef": ["name": "web", "port": 80], "fraction": ["numerator": 1, "denominator": 8],
+                    ],
+                ],
+            ],
+            "backendRefs": [["name": "web", "port": 80]],
+        ]
+        let result = Self.compile(Self.objects(routes: [Self.route(rules: [rule])]))
+        let compiled = try #require(result.table.rules.first)
+        #expect(
+            compiled.matches == [
+                .init(
+                    path: .regularExpression(try RegularExpression("/item/[0-9]+")),
+                    headers: [.init("X-Tier", .regularExpression(try RegularExpression("gold|silver")))],
+                    query: [.init("v", .regularExpression(try RegularExpression("[0-9]")))]
+                )
+            ]
+        )
+        #expect(
+            compiled.filters.mirrors == [
+                .init(backend: "default/web:81", share: 200_000), .init(backend: "default/web:80", share: 125_000),
+            ]
+        )
+        #expect(Set(result.table.backends.map(\.name)) == ["default/web:80", "default/web:81"])
+        #expect(Self.condition(result, "ResolvedRefs")?["status"] == "True")
+    }
+
+    @Test func refersToOtherNamespacesWithAGrant() {
+        let rule: JSON = ["backendRefs": [["name": "web", "namespace": "default", "port": 80]]]
+        let gateway = Self.gateway([
+            ["name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": ["namespaces": ["from": "All"]]]
+        ])
+        var objects = Self.objects(gateway: gateway, routes: [Self.route(rules: [rule], namespace: "other")])
+        #expect(Self.compile(objects).table.rules.first?.targets == [.init(backend: nil)])
+        objects.referenceGrants = [
+            [
+                "metadata": ["name": "web", "namespace": "default"],
+                "spec": [
+                    "from": [
+                        ["group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "other"]
+                    ], "to": [["group": "", "kind": "Service", "name": "web"]],
+                ],
+            ]
+        ]
+        let result = Self.compile(objects)
+        #expect(result.table.rules.first?.targets == [.init(backend: "default/web:80")])
+        #expect(Self.condition(result, "ResolvedRefs")?["status"] == "True")
     }
 
     @Test(

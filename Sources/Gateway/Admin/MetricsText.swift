@@ -63,6 +63,10 @@ struct MetricsText {
                 .upstreamFailures, "upstream_failures_total", "counter",
                 "Endpoints that refused, broke off or spoke wrongly."
             ),
+            (
+                .copiesDropped, "mirror_requests_dropped_total", "counter",
+                "Copies of requests that were too many, too large or incomplete."
+            ),
             (.receiveCalls, "receive_calls_total", "counter", "Calls that receive from sockets."),
             (.sendCalls, "send_calls_total", "counter", "Calls that send to sockets."),
         ]

@@ -235,7 +235,16 @@ extension FileConfiguration {
         guard let text = String(validating: data, as: UTF8.self) else {
             throw ConfigurationError(file: path, "the file is not UTF-8 text")
         }
-        return try parse(text, file: path) { FileManager.default.contents(atPath: $0).map { [UInt8]($0) } }
+        return try parse(text, file: path) {
+            FileManager.default.contents(atPath: $0).map { [UInt8]($0) }
+        } problem: { certificate in
+            do {
+                try TLSContext.check(certificate)
+                return nil
+            } catch {
+                return "\(error)"
+            }
+        }
     }
 
     private static func reason(_ path: String) -> String {

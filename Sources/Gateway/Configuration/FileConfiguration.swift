@@ -47,11 +47,13 @@ package struct FileConfiguration: Hashable, Sendable {
     /// - Parameters:
     ///   - file: its path; messages name it, and paths in it start in its folder.
     ///   - load: finds what another file holds, `nil` where there is none.
+    ///   - problem: why a certificate cannot be used, `nil` for a good one.
     /// - Throws: everything that is wrong, up to ``ConfigurationProblems/limit`` problems.
     package static func parse(
         _ text: String,
         file: String,
-        load: (String) -> [UInt8]? = { _ in nil }
+        load: @escaping (String) -> [UInt8]? = { _ in nil },
+        problem: @escaping (RouteTable.Certificate) -> String? = { _ in nil }
     ) throws(ConfigurationError) -> FileConfiguration {
         guard text.utf8.count <= maximumBytes else {
             throw ConfigurationError(
@@ -65,14 +67,16 @@ package struct FileConfiguration: Hashable, Sendable {
         }
         let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""
         var loaded: [String] = []
-        let configuration = withoutActuallyEscaping(load) { load in
-            let files = CertificateFiles(folder: folder) { path in
+        let files = CertificateFiles(
+            folder: folder,
+            load: { path in
                 loaded.append(path)
                 return load(path)
-            }
-            let root = ConfigurationNode(node: root, field: "", problems: problems)
-            return FileReader(root: root, files: files).read()
-        }
+            },
+            problem: problem
+        )
+        let node = ConfigurationNode(node: root, field: "", problems: problems)
+        let configuration = FileReader(root: node, files: files).read()
         try problems.throwIfAny()
         return configuration.noting(files: loaded)
     }

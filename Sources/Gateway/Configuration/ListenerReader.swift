@@ -27,7 +27,7 @@ struct ListenerReader {
     private func listener(_ node: ConfigurationNode) -> RouteTable.Listener? {
         guard let object = node.object(["name", "address", "port", "hostname", "tls"]) else { return nil }
         let name = object.required("name")?.name()
-        let port = object.required("port")?.integer(0...65535)
+        let port = object.required("port")?.integer(1...65535)
         var listener = RouteTable.Listener(name: name ?? "", port: port ?? 0)
         listener.address = object["address"]?.numericAddress() ?? "0.0.0.0"
         if let hostname = object["hostname"].flatMap({ $0.hostPattern() }) { listener.hostname = hostname }
@@ -52,8 +52,10 @@ struct ListenerReader {
         guard let object = node.object(["certificateFile", "keyFile"]) else { return nil }
         let chain = object.required("certificateFile").flatMap { read($0, holding: "CERTIFICATE") }
         let key = object.required("keyFile").flatMap { read($0, holding: "PRIVATE KEY") }
-        guard let chain, let key, let name = object["certificateFile"]?.text() else { return nil }
-        return RouteTable.Certificate(name: name, chain: chain, key: key)
+        guard let chain, let key, let file = object["certificateFile"], let name = file.text() else { return nil }
+        let certificate = RouteTable.Certificate(name: name, chain: chain, key: key)
+        if let problem = files.problem(certificate) { file.fail("cannot be used with its key: \(problem)") }
+        return certificate
     }
 
     private func read(_ node: ConfigurationNode, holding label: String) -> [UInt8]? {
@@ -77,6 +79,8 @@ struct CertificateFiles {
     let folder: String
     /// The bytes of a file, or `nil`.
     let load: (String) -> [UInt8]?
+    /// Why a certificate cannot be used, or `nil`.
+    let problem: (RouteTable.Certificate) -> String?
 
     func absolute(_ path: String) -> String {
         path.hasPrefix("/") || folder.isEmpty ? path : "\(folder)/\(path)"

@@ -8,7 +8,10 @@ struct BackendResolver {
     private var slices: [ObjectKey: [JSON]] = [:]
     private var problem: GatewayCondition?
 
-    init(services: [JSON], endpointSlices: [JSON]) {
+    private let grants: ReferenceGrants
+
+    init(services: [JSON], endpointSlices: [JSON], grants: ReferenceGrants) {
+        self.grants = grants
         for service in services.map(AnyObjectView.init) { self.services[service.key] = service }
         for slice in endpointSlices.map(AnyObjectView.init) {
             guard let service = slice.labels["kubernetes.io/service-name"] else { continue }
@@ -37,10 +40,14 @@ struct BackendResolver {
             return refuse("InvalidKind", "The backend \(name) is a \(kind); only services can be backends.")
         }
         let target = reference["namespace"]?.string ?? namespace
-        guard target == namespace else {
+        let isGranted = grants.allow(
+            .init(group: "gateway.networking.k8s.io", kind: "HTTPRoute", namespace: namespace),
+            .init(group: "", kind: "Service", namespace: target, name: name)
+        )
+        guard isGranted else {
             return refuse(
                 "RefNotPermitted",
-                "The backend \(target)/\(name) is in another namespace; routes refer to services of their own namespace."
+                "The backend \(target)/\(name) is in another namespace, which has no ReferenceGrant for it."
             )
         }
         let key = ObjectKey(namespace: target, name: name)

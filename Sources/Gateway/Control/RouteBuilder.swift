@@ -12,7 +12,11 @@ struct RouteBuilder {
             objects.namespaces.map { (AnyObjectView($0).name, AnyObjectView($0)) },
             uniquingKeysWith: { first, _ in first }
         )
-        resolver = BackendResolver(services: objects.services, endpointSlices: objects.endpointSlices)
+        resolver = BackendResolver(
+            services: objects.services,
+            endpointSlices: objects.endpointSlices,
+            grants: ReferenceGrants(objects.referenceGrants)
+        )
     }
 
     /// Attaches a route wherever its parents let it; says what became of it at each parent that is ours.

@@ -24,6 +24,8 @@ struct Connection: BitwiseCopyable {
         case flushing
         /// The answer is complete, the request's body is not: it is read and dropped.
         case discarding
+        /// A copy of a request whose body is still coming in.
+        case copying
         /// The last answer is out; waits for the client to close, so that it can read that answer.
         case lingering
 
@@ -87,6 +89,8 @@ struct Connection: BitwiseCopyable {
     /// The start of the head that is being read, milliseconds; zero between requests.
     var headSince: UInt64 = 0
     var closesAfterResponse = false
+    /// A copy of another client's request: it has no socket, and its answer goes nowhere.
+    var isCopy = false
 
     // Of an upstream connection:
     var endpoint = Connection.none
@@ -132,6 +136,9 @@ struct Exchange: BitwiseCopyable {
     var dropsBody = false
     var delivery = Delivery.verbatim
     var admission = Admission()
+
+    /// Copies that wait for the rest of the body, chained by `next`.
+    var firstCopy = Connection.none
 
     /// How the body of the answer reaches the client.
     enum Delivery: UInt8 {

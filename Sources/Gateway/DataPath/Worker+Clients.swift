@@ -19,7 +19,7 @@ extension Worker {
         case .tunnel: pumpTunnel(client)
         case .discarding: discardBody(client)
         case .lingering: discardInput(client)
-        case .held, .paced, .flushing, .connecting, .active, .idle: break  // read on when the phase changes
+        case .held, .paced, .copying, .flushing, .connecting, .active, .idle: break  // read on when the phase changes
         }
     }
 
@@ -117,6 +117,7 @@ extension Worker {
     /// - Returns: `false` when the client is gone and closed.
     mutating func send(_ bytes: ByteSpan, toClient client: ConnectionPointer) -> Bool {
         client.pointee.exchange.hasAnswered = true
+        if client.pointee.isCopy { return true }
         guard let session = client.pointee.session else { return transmit(bytes, toClient: client) }
         guard let sealed = seal(bytes, client, session) else {
             closeClient(client)
@@ -182,6 +183,7 @@ extension Worker {
     /// The answer is on its way completely: what comes next on this connection?
     mutating func responseFinished(_ client: ConnectionPointer) {
         endExchange(client)
+        if client.pointee.isCopy { return closeClient(client) }
         guard client.pointee.output.isEmpty else {
             client.pointee.phase = .flushing
             timers.set(client, deadline: now + configuration.progressTimeout, in: slab)
@@ -306,7 +308,7 @@ extension Worker {
         buffers.release(&client.pointee.request)
         timers.remove(client, in: slab)
         endSession(client)
-        _ = clinux_close(client.pointee.descriptor)
+        if client.pointee.isCopy { copyCount -= 1 } else { _ = clinux_close(client.pointee.descriptor) }
         slab.give(client)
         clientCount -= 1
     }

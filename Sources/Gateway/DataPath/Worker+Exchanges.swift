@@ -40,9 +40,12 @@ extension Worker {
         } catch {
             return refuse(client, error)
         }
-        guard match != nil else { return respondUnmatched(client, head, key) }
-        if client.pointee.exchange.admission.turn > 0 { return pace(client) }
-        chooseBackend(client)
+        guard let match else { return respondUnmatched(client, head, key) }
+        let copies = makeCopies(client, view.rules[match.rule], view)
+        let isComplete = client.pointee.exchange.body.isComplete
+        if !isComplete { client.pointee.exchange.firstCopy = copies }
+        if client.pointee.exchange.admission.turn > 0 { pace(client) } else { chooseBackend(client) }
+        if isComplete { dispatchCopies(copies) }
     }
 
     /// The listener that the request is for, as its bit: none for a host that has no listener here, or another one than the connection.
@@ -316,6 +319,7 @@ extension Worker {
 
     /// Counts the exchange and lets go of everything it held.
     mutating func endExchange(_ client: ConnectionPointer) {
+        dropCopies(client)
         let exchange = client.pointee.exchange
         metrics.record(
             series: exchange.series,

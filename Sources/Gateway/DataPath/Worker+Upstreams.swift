@@ -11,7 +11,7 @@ extension Worker {
             if upstream.pointee.isReadable { closeIdle(upstream) }
         case .active: activeReady(upstream)
         case .tunnel: pumpTunnel(slab[upstream.pointee.peer])
-        case .handshake, .head, .held, .paced, .exchange, .flushing, .discarding, .lingering: break
+        case .handshake, .head, .held, .paced, .copying, .exchange, .flushing, .discarding, .lingering: break
         }
     }
 
@@ -251,8 +251,10 @@ extension Worker {
             guard let bytes = nextInput(client) else { return }
             do {
                 let taken = try client.pointee.exchange.body.consume(bytes)
+                addToCopies(client, ByteSpan(bytes.base, taken))
                 if !drops { forward(ByteSpan(bytes.base, taken), client, upstream) }
                 useInput(client, bytes, taken)
+                if client.pointee.exchange.body.isComplete { finishCopies(client) }
             } catch {
                 return bodyRefused(client, error)
             }

@@ -50,6 +50,7 @@ struct Worker: ~Copyable {
     let rateTickets: UnsafeMutablePointer<KeyedRateLimiter.Ticket>
     var clientCount = 0
     var inFlightCount = 0
+    var copyCount = 0
     var idleUpstreamCount = 0
     var isStopping = false
     private var stopAt: UInt64 = 0

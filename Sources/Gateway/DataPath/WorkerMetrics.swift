@@ -51,7 +51,7 @@ final class WorkerMetrics: @unchecked Sendable {
 
     enum Gauge: Int, CaseIterable {
         case clients, inFlight, idleUpstreams, bufferBytes, held
-        case accepted, receiveCalls, sendCalls, connects, retries, upstreamFailures, generation, loops
+        case accepted, receiveCalls, sendCalls, connects, retries, upstreamFailures, copiesDropped, generation, loops
         case handshakes, handshakeFailures, resumptions
     }
 

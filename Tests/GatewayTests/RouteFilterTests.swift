@@ -1,0 +1,151 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import Gateway
+
+/// Rules that answer themselves and rules that copy requests, over real sockets.
+@Suite(.serialized) struct RouteFilterTests {
+    // MARK: - Answers
+
+    private static func answering(_ response: RouteTable.DirectResponse) -> RouteTable {
+        var filters = RouteTable.Filters()
+        filters.response = response
+        filters.responseHeaders.set = [.init("Retry-After", "60")]
+        return RouteTable(rules: [RouteTable.Rule(route: "fixed", filters: filters)])
+    }
+
+    @Test func answersByItself() async throws {
+        let table = Self.answering(.init(status: 503, contentType: "application/json", body: "{\"a\":1}"))
+        try await withDataPlane(table) { plane in
+            try await onThread {
+                let client = try RawConnection(port: plane.port)
+                let answer = try client.exchange(get())
+                #expect(answer.startLine == "HTTP/1.1 503 Service Unavailable")
+                #expect(answer["Content-Type"] == "application/json")
+                #expect(answer["Retry-After"] == "60")
+                #expect(answer.text == "{\"a\":1}")
+                let body = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+                #expect(try client.exchange(body).text == "{\"a\":1}")
+                let head = try client.exchange("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", toHead: true)
+                #expect(head["Content-Length"] == "7")
+                #expect(head.body.isEmpty)
+                #expect(try client.exchange(get()).status == 503)
+            }
+        }
+    }
+
+    @Test func answersWithoutContent() async throws {
+        try await withDataPlane(Self.answering(.init(status: 204, body: "left out"))) { plane in
+            try await onThread {
+                let client = try RawConnection(port: plane.port)
+                for _ in 0..<2 {
+                    let answer = try client.exchange(get(), toHead: true)
+                    #expect(answer.startLine == "HTTP/1.1 204 No Content")
+                    #expect(answer["Content-Length"] == nil)
+                }
+            }
+        }
+    }
+
+    // MARK: - Copies
+
+    private static func mirroring(
+        _ port: Int,
+        to mirror: Int,
+        share: Int = RouteTable.RequestMirror.whole
+    ) -> RouteTable {
+        var table = RouteTable.single([port])
+        table.backends.append(.init(name: "copy", endpoints: [.init(address: "127.0.0.1", port: mirror)]))
+        table.rules[0].filters.mirrors = [.init(backend: "copy", share: share)]
+        return table
+    }
+
+    /// A server that keeps what it is asked and answers with 500.
+    private static func recorder(_ requests: Requests) throws -> RawServer {
+        try RawServer { connection in
+            while let request = try connection.readMessage(isResponse: false) {
+                requests.add("\(request.startLine) \(request.text)")
+                try connection.send("HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno")
+            }
+        }
+    }
+
+    private final class Requests: Sendable {
+        private let list = Mutex<[String]>([])
+        var all: [String] { list.withLock(\.self) }
+        func add(_ request: String) { list.withLock { $0.append(request) } }
+    }
+
+    @Test func copiesHeadsAndBodies() async throws {
+        let requests = Requests()
+        let (server, copy) = (try RawServer.echo(), try Self.recorder(requests))
+        try await withDataPlane(Self.mirroring(server.port, to: copy.port)) { plane in
+            try await onThread {
+                let client = try RawConnection(port: plane.port)
+                #expect(try client.exchange(get("/a?b=1")).status == 200)
+                #expect(
+                    try client.exchange("POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody").text
+                        .hasSuffix("body")
+                )
+                // A body that comes in pieces.
+                try client.send("POST /d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+                usleep(20_000)
+                try client.send("3\r\ndef\r\n0\r\n\r\n")
+                #expect(try client.readResponse().status == 200)
+            }
+            try await eventually { requests.all.count == 3 }
+            #expect(
+                Set(requests.all) == ["GET /a?b=1 HTTP/1.1 ", "POST /c HTTP/1.1 body", "POST /d HTTP/1.1 abcdef"]
+            )
+            try await eventually { plane.value(of: .inFlight) == 0 && plane.value(of: .clients) == 0 }
+        }
+    }
+
+    @Test func neitherWaitsNorFailsWithACopy() async throws {
+        let server = try RawServer.echo()
+        let stalled = try RawServer { connection in _ = try connection.readToEnd() }
+        let closed = try RawServer.echo()
+        closed.stop()
+        for port in [stalled.port, closed.port] {
+            try await withDataPlane(Self.mirroring(server.port, to: port)) { plane in
+                try await onThread {
+                    let client = try RawConnection(port: plane.port)
+                    for _ in 0..<50 { #expect(try client.exchange(get()).status == 200) }
+                }
+            }
+        }
+    }
+
+    @Test func copiesAShare() async throws {
+        let requests = Requests()
+        let (server, copy) = (try RawServer.echo(), try Self.recorder(requests))
+        try await withDataPlane(Self.mirroring(server.port, to: copy.port, share: 250_000)) { plane in
+            try await onThread {
+                let client = try RawConnection(port: plane.port)
+                for _ in 0..<800 { #expect(try client.exchange(get()).status == 200) }
+            }
+            try await eventually { plane.value(of: .inFlight) == 0 }
+        }
+        // 200 on average, with a standard deviation of 12.
+        #expect((120...280).contains(requests.all.count))
+    }
+
+    @Test func leavesLargeBodiesOut() async throws {
+        let requests = Requests()
+        let (server, copy) = (try RawServer.echo(), try Self.recorder(requests))
+        try await withDataPlane(Self.mirroring(server.port, to: copy.port)) { plane in
+            try await onThread {
+                let body = String(repeating: "x", count: 200_000)
+                let client = try RawConnection(port: plane.port)
+                let answer = try client.exchange(
+                    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n\(body)"
+                )
+                #expect(answer.text.hasSuffix("xxxx"))
+                #expect(try client.exchange(get("/small")).status == 200)
+            }
+            try await eventually { requests.all == ["GET /small HTTP/1.1 "] }
+            #expect(plane.value(of: .copiesDropped) == 1)
+        }
+    }
+}
