@@ -147,7 +147,8 @@ let package = Package(
             "Gateway",
             [
                 "CLinux", "COpenSSL", "FlowControl", "KubernetesModel", "KubernetesClient", hummingbird, logging,
-                nioCore, serviceLifecycle, system, yams,
+                nioCore, nioPosix, serviceLifecycle, system, yams,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
 

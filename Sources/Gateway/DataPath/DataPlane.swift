@@ -5,7 +5,9 @@ import Synchronization
 /// All workers of a gateway, seen from the control side. Thread-safe.
 final class DataPlane: Sendable {
     private let members: [Member]
+    let accessLog: AccessLog?
     private let registry = SeriesRegistry()
+    private let backendRegistry: BackendRegistry
     private let ports: Ports
     let ticketKeys = TicketKeys()
     private let state: Mutex<State>
@@ -37,16 +39,29 @@ final class DataPlane: Sendable {
     }
 
     /// Starts one thread per worker; nothing is accepted before ``listen(inheriting:)``.
-    init(ports: Ports, workers: Int, configuration: DataPathConfiguration, table: RouteTable = RouteTable()) throws {
+    init(
+        ports: Ports,
+        workers: Int,
+        configuration: DataPathConfiguration,
+        table: RouteTable = RouteTable(),
+        accessLog settings: AccessLogSettings? = nil
+    ) throws {
         self.ports = ports
+        accessLog = try settings.map { try AccessLog($0, workers: max(1, workers)) }
+        backendRegistry = BackendRegistry(workers: max(1, workers))
+        var configuration = configuration
+        configuration.workers = max(1, workers)
         members = try (0..<max(1, workers)).map { _ in
             Member(mailbox: try WorkerMailbox(), metrics: WorkerMetrics())
         }
         let registry = registry
         var listeners = ListenerRegistry()
-        let compiled = CompiledTable(table, generation: 1, listeners: listeners.compile(table.listeners)) {
-            registry.number(of: $0)
-        }
+        let compiled = CompiledTable(
+            table,
+            generation: 1,
+            listeners: listeners.compile(table.listeners),
+            backends: backendRegistry.compile(table.backends, now: clinux_monotonic() / 1_000_000)
+        ) { registry.number(of: $0) }
         state = Mutex(State(table: compiled, listeners: listeners, problems: listeners.problems))
         let entry = TLSEntry(keys: ticketKeys)
         for (number, member) in members.enumerated() {
@@ -56,7 +71,8 @@ final class DataPlane: Sendable {
                 mailbox: member.mailbox,
                 metrics: member.metrics.writer,
                 entry: entry,
-                table: compiled
+                table: compiled,
+                accessLog: accessLog?.writer(worker: number)
             )
             let thread = try WorkerThread.start(worker, name: "gateway-\(number)")
             state.withLock { $0.threads.append(thread) }
@@ -69,13 +85,15 @@ final class DataPlane: Sendable {
         port: Int,
         workers: Int,
         configuration: DataPathConfiguration,
-        table: RouteTable = RouteTable()
+        table: RouteTable = RouteTable(),
+        accessLog settings: AccessLogSettings? = nil
     ) throws {
         try self.init(
             ports: Ports(host: host, plain: port, tls: nil),
             workers: workers,
             configuration: configuration,
-            table: table
+            table: table,
+            accessLog: settings
         )
         do {
             try listen()
@@ -192,9 +210,12 @@ final class DataPlane: Sendable {
         state.withLock { state in
             let registry = registry
             let listeners = state.listeners.compile(table.listeners)
-            let compiled = CompiledTable(table, generation: state.table.generation + 1, listeners: listeners) {
-                registry.number(of: $0)
-            }
+            let compiled = CompiledTable(
+                table,
+                generation: state.table.generation + 1,
+                listeners: listeners,
+                backends: backendRegistry.compile(table.backends, now: clinux_monotonic() / 1_000_000)
+            ) { registry.number(of: $0) }
             state.table = compiled
             state.problems = state.listeners.problems
             for member in members { member.mailbox.send(.adopt(compiled)) }
@@ -241,11 +262,15 @@ final class DataPlane: Sendable {
             return state.threads
         }
         for thread in threads { _ = clinux_thread_join(thread) }
+        accessLog?.close()
     }
 
     // MARK: - Metrics
 
     var series: [MetricSeries] { registry.names }
+
+    /// The backends of the table in force with what is known of their endpoints.
+    var backends: [BackendRecord] { backendRegistry.backends }
 
     /// The sum over all workers of a series' words; see ``WorkerMetrics``.
     func words(ofSeries number: Int) -> [UInt64] {

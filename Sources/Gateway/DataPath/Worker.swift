@@ -26,7 +26,7 @@ struct Worker: ~Copyable {
     var slab: ConnectionSlab
     var timers: TimerWheel
     var buffers = BufferPool()
-    var topology = Topology()
+    var topology: Topology
     var tickets: [DrainTicket] = []
     var hasTickets = false
 
@@ -44,6 +44,8 @@ struct Worker: ~Copyable {
     private var queue: RevisitQueue
     var firstHeld = Connection.none
     var heldCount = 0
+    var pendingCount = 0
+    let accessLog: AccessLogWriter?
     var clientCount = 0
     var inFlightCount = 0
     var idleUpstreamCount = 0
@@ -58,13 +60,15 @@ struct Worker: ~Copyable {
         mailbox: WorkerMailbox,
         metrics: WorkerMetrics.Writer,
         entry: TLSEntry,
-        table: CompiledTable
+        table: CompiledTable,
+        accessLog: AccessLogWriter? = nil
     ) throws {
         self.number = number
         self.configuration = configuration
         self.mailbox = mailbox
         self.metrics = metrics
         self.entry = entry
+        self.accessLog = accessLog
         epoll = clinux_epoll_create()
         guard epoll >= 0 else { throw GatewayError("cannot make an epoll instance", errno: -epoll) }
         nanoseconds = clinux_monotonic()
@@ -78,6 +82,7 @@ struct Worker: ~Copyable {
         fields = .allocate(capacity: FieldParser.maximumFields)
         randomState = clinux_random() | 1
         desk = TLSDesk.make(entry: entry, listeners: table.listeners.view, metrics: metrics)
+        topology = Topology(worker: number, workers: configuration.workers)
         topology.adopt(table)
         metrics.set(.generation, UInt64(table.generation))
         _ = clinux_epoll_add_listener(epoll, mailbox.wakeup, Self.wakeupToken)
@@ -197,6 +202,7 @@ struct Worker: ~Copyable {
         metrics.set(.idleUpstreams, UInt64(idleUpstreamCount))
         metrics.set(.bufferBytes, UInt64(buffers.bytesHeld))
         metrics.set(.held, UInt64(heldCount))
+        metrics.set(.pending, UInt64(pendingCount))
         metrics.add(.loops)
     }
 
