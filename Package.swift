@@ -212,7 +212,9 @@ let package = Package(
             ]
         ),
         tests("FlowControl"),
-        tests("Gateway", ["CLinux", "COpenSSL", "FlowControl"]),
+        // Counts what threads allocate and retain, for tests that bound it.
+        .target(name: "AllocationCounter", path: "Tests/AllocationCounter", publicHeadersPath: "include"),
+        tests("Gateway", ["AllocationCounter", "CLinux", "COpenSSL", "FlowControl", logging]),
         tests("LoadTesting", ["CLinux", histogram]),
         tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),

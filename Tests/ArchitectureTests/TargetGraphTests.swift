@@ -23,6 +23,7 @@ struct TargetGraphTests {
         "LoadTesting": ["CLinux"],
         "Host": ["CLinux"],
         "CLinux": [],
+        "AllocationCounter": [],
         "TestKit": ["KubernetesModel", "KubernetesClient"],
     ]
 

@@ -49,7 +49,8 @@ final class AccessLog: @unchecked Sendable {
     deinit { _ = clinux_close(wakeup) }
 
     func writer(worker: Int) -> AccessLogWriter {
-        AccessLogWriter(ring: rings[worker].words, format: settings.format, date: rings[worker].date)
+        let ring = rings[worker]
+        return AccessLogWriter(ring: ring.words, format: settings.format, date: ring.date, line: ring.line)
     }
 
     /// Lines that were dropped because their ring was full or the file could not be written.

@@ -6,8 +6,9 @@ final class AccessLogRing: @unchecked Sendable {
     // Safe to share: positions are atomic, and each belongs to one of the two threads.
 
     let words: Words
-    /// The worker's own.
+    // The worker's own:
     let date = LogDate()
+    let line = UnsafeMutablePointer<UInt8>.allocate(capacity: AccessLogWriter.longestLine)
 
     init(capacity: Int, wakeup: Int32) {
         var size = 1 << 16
@@ -26,6 +27,7 @@ final class AccessLogRing: @unchecked Sendable {
         words.positions.deallocate()
         words.bytes.deallocate()
         date.free()
+        line.deallocate()
     }
 
     /// What waits, as far as it lies in one piece; `nil` when nothing does.
@@ -76,7 +78,12 @@ final class AccessLogRing: @unchecked Sendable {
 
 /// A worker's way to the log: plain, so that it costs no reference counting.
 struct AccessLogWriter: BitwiseCopyable {
+    /// More bytes than a line can have.
+    static let longestLine = 24 * 1024
+
     let ring: AccessLogRing.Words
     let format: AccessLogSettings.Format
     let date: LogDate
+    /// Where lines are laid out.
+    let line: UnsafeMutablePointer<UInt8>
 }

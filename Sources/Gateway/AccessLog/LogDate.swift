@@ -46,7 +46,7 @@ struct LogDate: BitwiseCopyable {
 
     // MARK: - Private
 
-    private func layOut(second: UInt64) {
+    func layOut(second: UInt64) {
         let (year, month, day) = Self.date(ofDay: Int(second / 86_400))
         let (hour, minute, rest) = (second / 3600 % 24, second / 60 % 60, second % 60)
         var iso = HeadWriter(text, capacity: Self.isoLength)

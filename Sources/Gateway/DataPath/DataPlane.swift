@@ -251,6 +251,9 @@ final class DataPlane: Sendable {
 
     // MARK: - Ending
 
+    /// The workers' threads; none after the end.
+    var threads: [UInt64] { state.withLock(\.threads) }
+
     /// Accepts no more, lets running requests finish within the deadline, then ends all threads. Blocks; not for cooperative threads.
     /// - Parameter handingOver: a successor accepts from the same sockets, so that what waits in their queues is left to it.
     func stop(within milliseconds: Int, handingOver: Bool = false) {

@@ -5,7 +5,6 @@ import Glibc
 extension Worker {
     /// Longer values are cut, so that a line always fits.
     private static let longestValue = 2048
-    private static let longestLine = 24 * 1024
 
     /// Lays out what the request's head tells.
     mutating func noteHead(
@@ -36,17 +35,13 @@ extension Worker {
     /// Notes an exchange that is over.
     mutating func writeLog(_ log: AccessLogWriter, _ client: ConnectionPointer, _ exchange: Exchange) {
         log.date.refresh(monotonic: nanoseconds)
-        // The heads that were written here are sent already, see ``endExchange(_:)``; a line needs its own place all the same, because
-        // an exchange may end in the middle of a send.
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.longestLine) { line in
-            var writer = HeadWriter(line.baseAddress!, capacity: Self.longestLine)
-            switch log.format {
-            case .json: writeJSON(log.date, client, exchange, to: &writer)
-            case .combined: writeCombined(log.date, client, exchange, to: &writer)
-            }
-            writer.append("\n")
-            log.ring.append(writer.bytes)
+        var writer = HeadWriter(log.line, capacity: AccessLogWriter.longestLine)
+        switch log.format {
+        case .json: writeJSON(log.date, client, exchange, to: &writer)
+        case .combined: writeCombined(log.date, client, exchange, to: &writer)
         }
+        writer.append("\n")
+        log.ring.append(writer.bytes)
     }
 
     // MARK: - Formats

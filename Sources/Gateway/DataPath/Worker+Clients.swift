@@ -164,7 +164,7 @@ extension Worker {
             client.pointee.isWritable = false
             return true
         }
-        client.pointee.rateCheckAt = 0
+        unwatchRate(client)
         buffers.release(&client.pointee.output)
         return outputFlushed(client)
     }

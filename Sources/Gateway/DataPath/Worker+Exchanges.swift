@@ -155,8 +155,8 @@ extension Worker {
             guard ticket >= target.weight else {
                 client.pointee.exchange.series = target.series
                 client.pointee.exchange.target = UInt32(index)
-                metrics.started(series: target.series)
                 guard target.backend != TableView.TargetRow.none else { return respond(client, .wrongReference) }
+                metrics.started(series: target.series)
                 let backend = numbers[Int(target.backend)]
                 client.pointee.exchange.backend = backend
                 topology.backends[backend].pointee.users += 1
@@ -193,7 +193,18 @@ extension Worker {
             idle.pointee.phase = .active
             return flushRequest(client, idle)
         }
+        makeRoom(at: endpoint)
         connect(client, endpoint)
+    }
+
+    /// A new connection is wanted where only idle ones may be left: one of them goes.
+    private mutating func makeRoom(at endpoint: UInt32) {
+        let state = topology.endpoints[endpoint].pointee
+        let limit = topology.backends[state.backend].pointee.row.maximumConnections
+        guard limit > 0, state.connections >= Int32(clamping: limit), let idle = popIdle(endpoint: endpoint) else {
+            return
+        }
+        closeUpstream(idle)
     }
 
     private mutating func remember(_ endpoint: UInt32, _ client: ConnectionPointer) {

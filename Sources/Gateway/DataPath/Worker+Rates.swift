@@ -19,7 +19,16 @@ extension Worker {
 
     /// Something else than the client is waited for.
     func unwatchRate(_ client: ConnectionPointer) {
-        if !client.pointee.ratesOutput { client.pointee.rateCheckAt = 0 }
+        guard client.pointee.rateCheckAt != 0 else { return }
+        client.pointee.rateCheckAt = 0
+        guard client.pointee.phase == .exchange else { return }
+        let limit = client.pointee.exchange.requestDeadline
+        timers.set(client, deadline: limit != 0 ? limit : now + configuration.progressTimeout, in: slab)
+    }
+
+    /// No more of the body is waited for now, because it is complete or the endpoint does not take it.
+    func unwatchBody(_ client: ConnectionPointer) {
+        if !client.pointee.ratesOutput { unwatchRate(client) }
     }
 
     /// Looks at the rate when a window is over.

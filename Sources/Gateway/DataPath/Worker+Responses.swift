@@ -111,6 +111,7 @@ extension Worker {
         noteAnswer(of: upstream, client, status: response.status)
         if retriesStatus(upstream, client, response, ByteSpan(rest, count)) { return }
         client.pointee.exchange.hasResponseHead = true
+        client.pointee.exchange.error = .none
         disarmTry(upstream, client)
         client.pointee.exchange.status = UInt16(response.status)
         upstream.pointee.response = response.body

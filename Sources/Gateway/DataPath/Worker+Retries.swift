@@ -172,6 +172,7 @@ extension Worker {
         client.pointee.exchange.hasSent = false
         client.pointee.exchange.dropsBody = false
         client.pointee.exchange.needsNewConnection = !waits
+        unwatchRate(client)
         let delay = waits ? backOff(client) : 0
         guard delay > 0 else { return dispatchRequest(client) }
         client.pointee.phase = .waiting

@@ -255,7 +255,7 @@ extension Worker {
             let upstream = slab[client.pointee.peer]
             let drops = client.pointee.exchange.dropsBody
             guard upstream.pointee.phase == .active, drops || client.pointee.request.isEmpty else {
-                return unwatchRate(client)
+                return unwatchBody(client)
             }
             let token = ConnectionSlab.token(client)
             guard let bytes = nextInput(client) else {
@@ -265,23 +265,30 @@ extension Worker {
             do {
                 let taken = try client.pointee.exchange.body.consume(bytes)
                 client.pointee.exchange.requestBytes += UInt64(taken)
-                if !drops { forward(ByteSpan(bytes.base, taken), client, upstream) }
+                if drops { forgetRequest(client) } else { forward(ByteSpan(bytes.base, taken), client, upstream) }
                 useInput(client, bytes, taken)
                 if isBodyTooLarge(client) { return refuseLargeBody(client) }
             } catch {
                 return bodyRefused(client, error)
             }
             noteProgress(client)
+            if client.pointee.exchange.body.isComplete { unwatchBody(client) }
             rounds += 1
             if rounds == 16 { return enqueue(client) }
         }
     }
 
+    /// A part of the request is gone: it cannot be sent again.
+    private mutating func forgetRequest(_ client: ConnectionPointer) {
+        guard client.pointee.exchange.isIntact else { return }
+        client.pointee.exchange.isIntact = false
+        buffers.release(&client.pointee.request)
+    }
+
     private mutating func forward(_ bytes: ByteSpan, _ client: ConnectionPointer, _ upstream: ConnectionPointer) {
         if client.pointee.exchange.isIntact {
             if keepForReplay(bytes, client) { return sendKept(client, upstream) }
-            client.pointee.exchange.isIntact = false
-            buffers.release(&client.pointee.request)
+            forgetRequest(client)
         }
         client.pointee.exchange.hasSent = true
         var count = 0
