@@ -59,6 +59,10 @@ static retain_function *retain_pointer;
 static retain_function original_retain;
 static atomic_bool *swizzling;
 
+// The runtime's own functions preserve nearly all registers on some machines, and callers count on it.
+#if __has_attribute(preserve_most) && (defined(__x86_64__) || defined(__aarch64__))
+__attribute__((preserve_most))
+#endif
 static void *counting_retain(void *object) {
     count(&retains);
     return original_retain(object);
@@ -75,7 +79,7 @@ void allocation_counter_start(uint64_t thread) {
         if (retain_pointer) original_retain = *retain_pointer;
     }
     if (retain_pointer && swizzling) {
-        *retain_pointer = counting_retain;
+        *retain_pointer = (retain_function)counting_retain;
         atomic_store(swizzling, true);
     }
     atomic_store(&is_counting, true);

@@ -3,14 +3,27 @@ import Testing
 @testable import FlowControl
 
 struct OutlierDetectionTests {
-    private func detection(_ policy: OutlierPolicy, endpoints: Int) -> OutlierDetection<Int> {
-        var detection = OutlierDetection<Int>(policy)
-        detection.change(to: policy, endpoints: Array(0..<endpoints))
-        return detection
+    /// By reference, so that expectations may call what changes it.
+    private final class Detection {
+        private var value: OutlierDetection<Int>
+
+        init(_ policy: OutlierPolicy, endpoints: [Int]) {
+            value = OutlierDetection(policy)
+            value.change(to: policy, endpoints: endpoints)
+        }
+
+        var ejectedCount: Int { value.ejectedCount }
+        func change(to policy: OutlierPolicy, endpoints: [Int]) { value.change(to: policy, endpoints: endpoints) }
+        func isEjected(_ id: Int) -> Bool { value.isEjected(id) }
+        func sawErrorsInARow(_ id: Int, now: UInt64) -> Bool { value.sawErrorsInARow(id, now: now) }
+        func compare(_ counts: [Int: OutlierDetection<Int>.Count], now: UInt64) -> [Int] {
+            value.compare(counts, now: now)
+        }
+        func endEjections(now: UInt64) -> [Int] { value.endEjections(now: now) }
     }
 
     @Test func ejectsAndTakesBack() {
-        var detection = detection(OutlierPolicy(baseEjectionTime: 100), endpoints: 3)
+        let detection = Detection(OutlierPolicy(baseEjectionTime: 100), endpoints: Array(0..<3))
         #expect(detection.sawErrorsInARow(1, now: 1000))
         #expect(detection.isEjected(1))
         #expect(!detection.sawErrorsInARow(1, now: 1001))
@@ -20,7 +33,10 @@ struct OutlierDetectionTests {
     }
 
     @Test func ejectsLongerEachTimeUpToTheMaximum() {
-        var detection = detection(OutlierPolicy(baseEjectionTime: 100, maximumEjectionTime: 250), endpoints: 2)
+        let detection = Detection(
+            OutlierPolicy(baseEjectionTime: 100, maximumEjectionTime: 250),
+            endpoints: Array(0..<2)
+        )
         var now: UInt64 = 0
         for time in [100, 200, 250, 250] as [UInt64] {
             #expect(detection.sawErrorsInARow(0, now: now))
@@ -34,13 +50,13 @@ struct OutlierDetectionTests {
     }
 
     @Test func neverEjectsTheOnlyEndpoint() {
-        var detection = detection(OutlierPolicy(maximumEjectedPercent: 100), endpoints: 1)
+        let detection = Detection(OutlierPolicy(maximumEjectedPercent: 100), endpoints: Array(0..<1))
         #expect(!detection.sawErrorsInARow(0, now: 0))
     }
 
     @Test func comparesSuccessRates() {
         let policy = OutlierPolicy(successRateMinimumRequests: 10, successRateMinimumEndpoints: 5)
-        var detection = detection(policy, endpoints: 6)
+        let detection = Detection(policy, endpoints: Array(0..<6))
         let good = OutlierDetection<Int>.Count(requests: 100, successes: 99)
         var counts = Dictionary(uniqueKeysWithValues: (0..<6).map { ($0, good) })
         #expect(detection.compare(counts, now: 0).isEmpty)
@@ -62,8 +78,7 @@ struct OutlierDetectionTests {
             maximumEjectionTime: 1000,
             maximumEjectedPercent: Int.random(in: 0...100, using: &random)
         )
-        var detection = OutlierDetection<Int>(policy)
-        detection.change(to: policy, endpoints: endpoints)
+        let detection = Detection(policy, endpoints: endpoints)
         var since: [Int: UInt64] = [:]
         var now: UInt64 = 0
         for step in 0..<3000 {

@@ -210,8 +210,10 @@ struct EndpointHealthTests {
             #expect(isChanged == (before != step.1))
         }
         var good = EndpointHealth()
-        #expect(!good.checkEnded(succeeded: true, policy))
-        #expect(!good.checkEnded(succeeded: false, policy))
+        for succeeded in [true, false] {
+            let isChanged = good.checkEnded(succeeded: succeeded, policy)
+            #expect(!isChanged)
+        }
         #expect(good.isHealthy)
     }
 }

@@ -1,4 +1,5 @@
 import AllocationCounter
+import FlowControl
 import Foundation
 import Testing
 

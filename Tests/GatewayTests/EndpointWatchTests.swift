@@ -1,3 +1,4 @@
+import FlowControl
 import Foundation
 import Synchronization
 import Testing
@@ -56,7 +57,7 @@ import Testing
         try await NginxTests.withNginx(locations: locations) { first, folder in
             let other = Backend(200)
             let second = try other.server()
-            FileManager.default.createFile(atPath: "\(folder)/up", contents: Data("up".utf8))
+            try Data("up".utf8).write(to: URL(fileURLWithPath: "\(folder)/up"))
             try await withWatchedPlane(.single([first, second.port], policy: policy), workers: 2) { plane in
                 let endpoint = try plane.endpoint(port: first)
                 try await eventually { endpoint.words.load(.checks) >= 2 }
@@ -71,7 +72,7 @@ import Testing
                         "sampan_gateway_endpoint_healthy{backend=\"default/app:80\",endpoint=\"127.0.0.1:\(first)\"} 0\n"
                     )
                 )
-                FileManager.default.createFile(atPath: "\(folder)/up", contents: Data("up".utf8))
+                try Data("up".utf8).write(to: URL(fileURLWithPath: "\(folder)/up"))
                 try await eventually { endpoint.isHealthy }
                 #expect(try await Self.statuses(plane, 40).allSatisfy { $0 == 200 })
                 #expect(endpoint.sum(.requests) > before)

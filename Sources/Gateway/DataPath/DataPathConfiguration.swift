@@ -55,7 +55,7 @@ package struct AccessLogSettings: Hashable, Sendable {
     package enum Format: UInt8, Hashable, Sendable, BitwiseCopyable {
         /// One JSON object per line.
         case json
-        /// The combined format of Apache and nginx, followed by host, seconds, route, backend, endpoint, attempts, request id and error.
+        /// The combined format of Apache and nginx, followed by host, request id, seconds, route, backend, endpoint, attempts and error.
         case combined
     }
 

@@ -262,7 +262,7 @@ extension Worker {
         dispatchRequest(client)
     }
 
-    /// Tries all held requests again, after a change of the table.
+    /// Tries all requests that wait again, after a change of the table.
     mutating func dispatchHeld() {
         var held = firstHeld
         while held != Connection.none {
@@ -271,6 +271,7 @@ extension Worker {
             removeHeld(client)
             dispatchRequest(client)
         }
+        for backend in 0..<topology.backends.count { wakeFirstPending(topology.backends[UInt32(backend)]) }
     }
 
     // MARK: - Answers of our own

@@ -32,7 +32,7 @@ extension Worker {
         wakeFirstPending(topology.backends[backend])
     }
 
-    private func wakeFirstPending(_ backend: UnsafeMutablePointer<BackendState>) {
+    func wakeFirstPending(_ backend: UnsafeMutablePointer<BackendState>) {
         if backend.pointee.firstPending != Connection.none { enqueue(slab[backend.pointee.firstPending]) }
     }
 
