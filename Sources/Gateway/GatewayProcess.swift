@@ -4,6 +4,7 @@ package import KubernetesClient
 import KubernetesModel
 package import Logging
 package import ServiceLifecycle
+import UnixSignals
 
 /// A gateway: workers that serve, what follows the cluster or a configuration file, and the admin interface.
 ///
@@ -34,6 +35,8 @@ package struct GatewayProcess: Service {
         package var addresses: [String]
         package var gracePeriod: Duration
         package var dataPath: DataPathConfiguration
+        /// `nil` for none.
+        package var accessLog: AccessLogSettings?
         /// Called once with the port when the workers listen.
         package var onListening: @Sendable (Int) -> Void
         package var onAdminListening: @Sendable (Int) -> Void = { _ in }
@@ -67,6 +70,7 @@ package struct GatewayProcess: Service {
             addresses: [String] = [],
             gracePeriod: Duration = .seconds(30),
             dataPath: DataPathConfiguration = DataPathConfiguration(),
+            accessLog: AccessLogSettings? = nil,
             onListening: @escaping @Sendable (Int) -> Void = { _ in }
         ) {
             self.host = host
@@ -82,6 +86,7 @@ package struct GatewayProcess: Service {
             self.addresses = addresses
             self.gracePeriod = gracePeriod
             self.dataPath = dataPath
+            self.accessLog = accessLog
             self.onListening = onListening
         }
     }
@@ -140,6 +145,8 @@ package struct GatewayProcess: Service {
                 group.addTask { await Self.running { await rotateTicketKeys(of: plane) } }
                 addFollower(follower, to: &group)
                 addAdminPort(plane, publisher, follower, isSuccessor: holder != nil, to: &group)
+                group.addTask { await Self.running { await BackendWatch(plane: plane, logger: logger).run() } }
+                if let log = plane.accessLog { group.addTask { await Self.running { await reopenOnSignal(log) } } }
                 group.addTask { await waitForEnd(endings) }
                 // Pods that are withdrawn from here on are withdrawn in this process and in its predecessor.
                 if holder != nil { try await admin.waitUntilStarted() }
@@ -165,7 +172,8 @@ package struct GatewayProcess: Service {
         try DataPlane(
             ports: .init(host: configuration.host, plain: configuration.port, tls: configuration.tlsPort),
             workers: configuration.workers > 0 ? configuration.workers : Int(clinux_processor_count()),
-            configuration: configuration.dataPath
+            configuration: configuration.dataPath,
+            accessLog: configuration.accessLog
         )
     }
 
@@ -332,6 +340,16 @@ package struct GatewayProcess: Service {
     private static func running(_ body: () async throws -> Void) async rethrows -> Ending {
         try await body()
         return .stopped
+    }
+
+    /// SIGUSR1, as for nginx: the file was moved away, and a new one is wanted in its place.
+    private func reopenOnSignal(_ accessLog: AccessLog) async {
+        await cancelWhenGracefulShutdown {
+            for await _ in await UnixSignalsSequence(trapping: .sigusr1) {
+                accessLog.reopen()
+                logger.info("Opened the access log again")
+            }
+        }
     }
 
     private func rotateTicketKeys(of plane: DataPlane) async {

@@ -22,8 +22,8 @@ struct TargetGraphTests {
         "Gateway": ["CLinux", "COpenSSL", "FlowControl", "KubernetesModel", "KubernetesClient"],
         "LoadTesting": ["CLinux", "COpenSSL"],
         "Host": ["CLinux"],
-        "CAllocations": [],
         "CLinux": [],
+        "AllocationCounter": [],
         "TestKit": ["KubernetesModel", "KubernetesClient"],
     ]
 

@@ -1,23 +1,30 @@
 import Foundation
+import Logging
 import Testing
 
 @testable import Gateway
 
 extension RouteTable {
     /// One rule for everything, to one backend.
-    static func single(_ ports: [Int], timeouts: Timeouts = Timeouts(), filters: Filters = Filters()) -> RouteTable {
-        RouteTable(
+    static func single(
+        _ ports: [Int],
+        timeouts: Timeouts = Timeouts(),
+        filters: Filters = Filters(),
+        retry: RetryPolicy? = nil,
+        policy: BackendPolicy = BackendPolicy()
+    ) -> RouteTable {
+        let endpoints = ports.map { Endpoint(address: "127.0.0.1", port: $0) }
+        return RouteTable(
             rules: [
                 Rule(
                     route: "default/all",
                     filters: filters,
                     targets: [Target(backend: "default/app:80")],
-                    timeouts: timeouts
+                    timeouts: timeouts,
+                    retry: retry
                 )
             ],
-            backends: [
-                Backend(name: "default/app:80", endpoints: ports.map { Endpoint(address: "127.0.0.1", port: $0) })
-            ]
+            backends: [Backend(name: "default/app:80", endpoints: endpoints, policy: policy)]
         )
     }
 }
@@ -27,6 +34,7 @@ func withDataPlane<Value>(
     _ table: RouteTable,
     workers: Int = 1,
     configure: (inout DataPathConfiguration) -> Void = { _ in },
+    accessLog: AccessLogSettings? = nil,
     _ body: (DataPlane) async throws -> Value
 ) async throws -> Value {
     var configuration = DataPathConfiguration()
@@ -36,7 +44,8 @@ func withDataPlane<Value>(
         port: 0,
         workers: workers,
         configuration: configuration,
-        table: table
+        table: table,
+        accessLog: accessLog
     )
     do {
         let value = try await body(plane)
@@ -45,6 +54,26 @@ func withDataPlane<Value>(
     } catch {
         plane.stop(within: 0)
         throw error
+    }
+}
+
+/// As ``withDataPlane(_:workers:configure:accessLog:_:)``, with what watches the backends running beside it.
+func withWatchedPlane<Value>(
+    _ table: RouteTable,
+    workers: Int = 1,
+    _ body: (DataPlane) async throws -> Value
+) async throws -> Value {
+    try await withDataPlane(table, workers: workers) { plane in
+        let watching = Task { await BackendWatch(plane: plane, logger: Logger(label: "test")).run() }
+        defer { watching.cancel() }
+        return try await body(plane)
+    }
+}
+
+extension DataPlane {
+    func endpoint(port: Int) throws -> EndpointRecord {
+        try backends.flatMap(\.endpoints).first { $0.key.port == port }
+            .orThrow(RawConnection.Failure(description: "no endpoint with port \(port)"))
     }
 }
 

@@ -5,7 +5,11 @@ import Testing
 
 /// The data path in front of a real nginx that closes its kept connections often.
 @Suite(.serialized) struct NginxTests {
-    private static func withNginx(_ body: (Int) async throws -> Void) async throws {
+    /// Runs `body` with the port and the folder of a server; files below `www` in the folder are served.
+    static func withNginx(
+        locations: String = "location /status { return 204; }",
+        _ body: (Int, String) async throws -> Void
+    ) async throws {
         let folder = FileManager.default.temporaryDirectory.path + "/nginx-\(UInt32.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: "\(folder)/www", withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -20,7 +24,7 @@ import Testing
               access_log off; keepalive_requests 5; client_body_temp_path \(folder)/body;
               server {
                 listen 127.0.0.1:\(port); root \(folder)/www;
-                location /status { return 204; }
+                \(locations)
               }
             }
             """
@@ -36,11 +40,11 @@ import Testing
             nginx.waitUntilExit()
         }
         try await eventually { (try? RawConnection(port: port)) != nil }
-        try await body(port)
+        try await body(port, "\(folder)/www")
     }
 
     @Test func servesEverythingOverConnectionsThatComeAndGo() async throws {
-        try await Self.withNginx { backend in
+        try await Self.withNginx { backend, _ in
             try await withDataPlane(.single([backend]), workers: 2) { plane in
                 try await onThread {
                     let client = try RawConnection(port: plane.port)

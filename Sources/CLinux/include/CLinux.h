@@ -50,6 +50,8 @@ int64_t clinux_receive(int fd, void *buffer, size_t size);
 int64_t clinux_peek(int fd);
 int64_t clinux_send(int fd, const void *buffer, size_t size);
 int clinux_shutdown_sending(int fd);
+/// Bytes that were sent but have not arrived at the peer; zero where that is not known.
+uint64_t clinux_unsent(int fd);
 int clinux_close(int fd);
 
 int clinux_epoll_create(void);
@@ -67,6 +69,8 @@ void clinux_eventfd_clear(int fd);
 
 /// Nanoseconds of the monotonic clock.
 uint64_t clinux_monotonic(void);
+/// Nanoseconds since 1970.
+uint64_t clinux_realtime(void);
 /// Binds the calling thread to the n-th processor that the process may use, modulo their number.
 int clinux_pin_thread(unsigned n);
 /// Processors that the process may use.

@@ -8,6 +8,8 @@ struct MetricsText {
     static func write(_ plane: DataPlane) -> String {
         var writer = MetricsText(plane)
         writer.writeRequests()
+        writer.writeCounters()
+        writer.writeEndpoints()
         writer.writeGauges()
         return writer.text + PolicyMetrics.write(plane.policies)
     }
@@ -42,8 +44,64 @@ struct MetricsText {
         }
         sum += buckets.last ?? 0
         text += "\(name)_bucket{\(labels),le=\"+Inf\"} \(sum)\n"
-        text += "\(name)_sum{\(labels)} \(Double(words[WorkerMetrics.wordsPerSeries - 1]) / 1_000_000)\n"
+        text += "\(name)_sum{\(labels)} \(Double(words[WorkerMetrics.classes + WorkerMetrics.buckets]) / 1_000_000)\n"
         text += "\(name)_count{\(labels)} \(sum)\n"
+    }
+
+    private mutating func writeCounters() {
+        let rows = plane.series.enumerated().map { ($1, plane.words(ofSeries: $0)) }
+            .filter { $0.1.contains { $0 > 0 } }
+        let counters: [(WorkerMetrics.Counter, String, String)] = [
+            (.requestBytes, "request_body_bytes_total", "Bytes of requests' bodies."),
+            (.responseBytes, "response_body_bytes_total", "Bytes of answers' bodies."),
+            (.retries, "upstream_retries_total", "Requests sent once more."),
+            (.retriesOverBudget, "upstream_retries_over_budget_total", "Retries that the budget did not allow."),
+            (.connectFailures, "upstream_connect_failures_total", "Connections to endpoints that failed."),
+        ]
+        for (counter, name, help) in counters {
+            writeHeader("sampan_gateway_\(name)", "counter", help)
+            for (series, words) in rows {
+                text += "sampan_gateway_\(name){\(Self.labels(series))} \(words[counter.word])\n"
+            }
+        }
+        writeHeader(
+            "sampan_gateway_backend_requests_in_flight",
+            "gauge",
+            "Requests that have a backend and no end yet."
+        )
+        for (series, words) in rows where !series.backend.isEmpty {
+            let count = Int64(
+                bitPattern: words[WorkerMetrics.Counter.started.word] &- words[WorkerMetrics.Counter.ended.word]
+            )
+            text += "sampan_gateway_backend_requests_in_flight{\(Self.labels(series))} \(max(0, count))\n"
+        }
+    }
+
+    private mutating func writeEndpoints() {
+        let endpoints = plane.backends.flatMap(\.endpoints)
+        let rows: [(String, String, String, (EndpointRecord) -> UInt64)] = [
+            ("healthy", "gauge", "Active checks let the endpoint be used.", { $0.isHealthy ? 1 : 0 }),
+            ("ejected", "gauge", "The endpoint is left out as an outlier.", { $0.isEjected ? 1 : 0 }),
+            ("ejections_total", "counter", "How often it was ejected.", { $0.words.load(.ejections) }),
+            ("checks_total", "counter", "Active checks.", { $0.words.load(.checks) }),
+            ("failed_checks_total", "counter", "Active checks that failed.", { $0.words.load(.failedChecks) }),
+            ("requests_total", "counter", "Attempts, retries included.", { $0.sum(.requests) }),
+            ("successes_total", "counter", "Attempts answered below 500.", { $0.sum(.successes) }),
+            ("connect_failures_total", "counter", "Connections that failed.", { $0.sum(.connectFailures) }),
+            ("resets_total", "counter", "Connections that ended without a proper answer.", { $0.sum(.resets) }),
+            ("timeouts_total", "counter", "Attempts whose time was over.", { $0.sum(.timeouts) }),
+            ("requests_in_flight", "gauge", "Attempts under way.", { $0.sum(.inFlight) }),
+        ]
+        for (name, type, help, value) in rows {
+            writeHeader("sampan_gateway_endpoint_\(name)", type, help)
+            for endpoint in endpoints {
+                let address = endpoint.key.address
+                let host = address.contains(":") ? "[\(address)]" : address
+                let labels =
+                    "backend=\"\(Self.escaped(endpoint.key.backend))\",endpoint=\"\(host):\(endpoint.key.port)\""
+                text += "sampan_gateway_endpoint_\(name){\(labels)} \(value(endpoint))\n"
+            }
+        }
     }
 
     private mutating func writeGauges() {
@@ -51,6 +109,7 @@ struct MetricsText {
             (.clients, "client_connections", "gauge", "Open connections of clients."),
             (.inFlight, "requests_in_flight", "gauge", "Requests that are not answered completely."),
             (.held, "requests_held", "gauge", "Requests that wait for an endpoint."),
+            (.pending, "requests_pending", "gauge", "Requests that wait for a connection."),
             (.idleUpstreams, "idle_upstream_connections", "gauge", "Connections to endpoints that wait for requests."),
             (.bufferBytes, "buffer_bytes", "gauge", "Memory of buffers."),
             (.accepted, "client_connections_total", "counter", "Connections accepted."),
@@ -74,6 +133,9 @@ struct MetricsText {
             writeHeader("sampan_gateway_\(name)", type, help)
             text += "sampan_gateway_\(name) \(plane.value(of: gauge))\n"
         }
+        guard let accessLog = plane.accessLog else { return }
+        writeHeader("sampan_gateway_access_log_dropped_total", "counter", "Lines that could not be written.")
+        text += "sampan_gateway_access_log_dropped_total \(accessLog.dropped)\n"
     }
 
     private mutating func writeHeader(_ name: String, _ type: String, _ help: String) {
@@ -81,6 +143,19 @@ struct MetricsText {
     }
 
     private static func labels(_ series: MetricSeries) -> String {
-        "route=\"\(series.route)\",backend=\"\(series.backend)\""
+        "route=\"\(escaped(series.route))\",backend=\"\(escaped(series.backend))\""
+    }
+
+    /// As the text format has label values: backslash, quote and line feed are escaped.
+    static func escaped(_ value: String) -> String {
+        guard value.contains(where: { $0 == "\\" || $0 == "\"" || $0.isNewline }) else { return value }
+        return value.unicodeScalars.map { scalar in
+            switch scalar {
+            case "\\": "\\\\"
+            case "\"": "\\\""
+            case "\n": "\\n"
+            default: String(scalar)
+            }
+        }.joined()
     }
 }

@@ -1,3 +1,5 @@
+import FlowControl
+
 /// Reads how the endpoints of a backend are chosen, watched and spared.
 struct BackendPolicyReader {
     static let fields = [

@@ -18,6 +18,10 @@ struct Connection: BitwiseCopyable {
         case held
         /// The request waits for its turn under a rate limit.
         case paced
+        /// The request waits for a connection: all endpoints have as many as they may have.
+        case pending
+        /// The request waits before it is sent once more.
+        case waiting
         /// An endpoint works on the request.
         case exchange
         /// The answer is complete but not yet taken by the client.
@@ -88,6 +92,12 @@ struct Connection: BitwiseCopyable {
     var scanned: Int32 = 0
     /// The start of the head that is being read, milliseconds; zero between requests.
     var headSince: UInt64 = 0
+    /// While only the client is waited for: when its rate is looked at, in milliseconds, and what was transferred when that began.
+    var rateCheckAt: UInt64 = 0
+    var rateMark: UInt64 = 0
+    var ratesOutput = false
+    /// What the access log will say of the request, as far as its head tells.
+    var log = Buffer()
     var closesAfterResponse = false
     /// A copy of another client's request: it has no socket, and its answer goes nowhere.
     var isCopy = false
@@ -110,15 +120,37 @@ struct Exchange: BitwiseCopyable {
     var rule: UInt32 = 0
     /// The worker's number of the backend; ``Connection/none`` before one is chosen.
     var backend = Connection.none
+    /// The rule's target that was chosen; ``Connection/none`` before.
+    var target = Connection.none
+    /// The endpoint of the last attempt; its state stays while the exchange lasts.
+    var endpoint = Connection.none
     var series: UInt32 = 0
+    /// Where the second part of ``Connection/log`` starts.
+    var logSplit: UInt16 = 0
+    /// Of the key that the backend is balanced by; zero for none.
+    var hash: UInt64 = 0
+    /// Bytes of the bodies, without framing where that is looked at.
+    var requestBytes: UInt64 = 0
+    var responseBytes: UInt64 = 0
+    var error = ProxyError.none
     var body = BodyReader()
     /// Nanoseconds of the worker's clock.
     var startedAt: UInt64 = 0
     /// Milliseconds; zero where the rule sets none.
     var requestDeadline: UInt64 = 0
     var holdUntil: UInt64 = 0
+    /// Milliseconds; when the last attempt began.
+    var attemptAt: UInt64 = 0
+    /// The status that was answered; zero before.
     var status: UInt16 = 0
+    /// How often the request was sent once more.
     var attempts: UInt8 = 0
+    /// The exchange ended before its answer was complete.
+    var isAborted = false
+    /// The next attempt takes a new connection: a kept one has just turned out to be dead.
+    var needsNewConnection = false
+    /// A dead kept connection was forgiven once.
+    var hasMetDeadConnection = false
     var isHTTP10 = false
     var isHead = false
     var isIdempotent = false

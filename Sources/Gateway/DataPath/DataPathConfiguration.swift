@@ -20,7 +20,7 @@ package struct DataPathConfiguration: Hashable, Sendable, BitwiseCopyable {
     package var tunnelIdleTimeout: UInt64 = 3_600_000
     /// How long idle connections to endpoints are kept.
     package var upstreamIdleTimeout: UInt64 = 30_000
-    /// How long a request waits for an endpoint to appear.
+    /// How long a request waits for an endpoint to appear, or for a connection where their number is limited.
     package var holdTimeout: UInt64 = 2000
     /// For the rest of a request's body after its answer, and for the client to read a last answer.
     package var lingerTimeout: UInt64 = 3000
@@ -29,6 +29,8 @@ package struct DataPathConfiguration: Hashable, Sendable, BitwiseCopyable {
     /// Attempts of one request that sent something.
     package var maximumAttempts: UInt8 = 3
     package var pinsWorkers = false
+    /// The number of workers that share the limits of backends; set by what starts them.
+    var workers = 1
     /// Bytes per second that a client must send of a body, or take of an answer, while only it is waited for; zero for any rate.
     package var minimumRate: UInt64 = 240
     /// The rate is looked at after this long.
@@ -55,7 +57,7 @@ package struct AccessLogSettings: Hashable, Sendable {
     package enum Format: UInt8, Hashable, Sendable, BitwiseCopyable {
         /// One JSON object per line.
         case json
-        /// The combined format of Apache and nginx, followed by host, seconds, route, backend, endpoint, attempts, request id and error.
+        /// The combined format of Apache and nginx, followed by host, request id, seconds, route, backend, endpoint, attempts and error.
         case combined
     }
 

@@ -5,7 +5,9 @@ import Synchronization
 /// All workers of a gateway, seen from the control side. Thread-safe.
 final class DataPlane: Sendable {
     private let members: [Member]
+    let accessLog: AccessLog?
     private let registry = SeriesRegistry()
+    private let backendRegistry: BackendRegistry
     private let ports: Ports
     let ticketKeys = TicketKeys()
     private let policyRegistry = PolicyRegistry()
@@ -38,8 +40,18 @@ final class DataPlane: Sendable {
     }
 
     /// Starts one thread per worker; nothing is accepted before ``listen(inheriting:)``.
-    init(ports: Ports, workers: Int, configuration: DataPathConfiguration, table: RouteTable = RouteTable()) throws {
+    init(
+        ports: Ports,
+        workers: Int,
+        configuration: DataPathConfiguration,
+        table: RouteTable = RouteTable(),
+        accessLog settings: AccessLogSettings? = nil
+    ) throws {
         self.ports = ports
+        accessLog = try settings.map { try AccessLog($0, workers: max(1, workers)) }
+        backendRegistry = BackendRegistry(workers: max(1, workers))
+        var configuration = configuration
+        configuration.workers = max(1, workers)
         members = try (0..<max(1, workers)).map { _ in
             Member(mailbox: try WorkerMailbox(), metrics: WorkerMetrics())
         }
@@ -49,7 +61,8 @@ final class DataPlane: Sendable {
             table,
             generation: 1,
             listeners: listeners.compile(table.listeners),
-            policies: policyRegistry
+            policies: policyRegistry,
+            backends: backendRegistry.compile(table.backends, now: clinux_monotonic() / 1_000_000)
         ) { registry.number(of: $0) }
         state = Mutex(State(table: compiled, listeners: listeners, problems: listeners.problems))
         let entry = TLSEntry(keys: ticketKeys)
@@ -60,7 +73,8 @@ final class DataPlane: Sendable {
                 mailbox: member.mailbox,
                 metrics: member.metrics.writer,
                 entry: entry,
-                table: compiled
+                table: compiled,
+                accessLog: accessLog?.writer(worker: number)
             )
             let thread = try WorkerThread.start(worker, name: "gateway-\(number)")
             state.withLock { $0.threads.append(thread) }
@@ -76,13 +90,15 @@ final class DataPlane: Sendable {
         port: Int,
         workers: Int,
         configuration: DataPathConfiguration,
-        table: RouteTable = RouteTable()
+        table: RouteTable = RouteTable(),
+        accessLog settings: AccessLogSettings? = nil
     ) throws {
         try self.init(
             ports: Ports(host: host, plain: port, tls: nil),
             workers: workers,
             configuration: configuration,
-            table: table
+            table: table,
+            accessLog: settings
         )
         do {
             try listen()
@@ -203,7 +219,8 @@ final class DataPlane: Sendable {
                 table,
                 generation: state.table.generation + 1,
                 listeners: listeners,
-                policies: policyRegistry
+                policies: policyRegistry,
+                backends: backendRegistry.compile(table.backends, now: clinux_monotonic() / 1_000_000)
             ) { registry.number(of: $0) }
             state.table = compiled
             state.problems = state.listeners.problems
@@ -240,6 +257,9 @@ final class DataPlane: Sendable {
 
     // MARK: - Ending
 
+    /// The workers' threads; none after the end.
+    var threads: [UInt64] { state.withLock(\.threads) }
+
     /// Accepts no more, lets running requests finish within the deadline, then ends all threads. Blocks; not for cooperative threads.
     /// - Parameter handingOver: a successor accepts from the same sockets, so that what waits in their queues is left to it.
     func stop(within milliseconds: Int, handingOver: Bool = false) {
@@ -251,6 +271,7 @@ final class DataPlane: Sendable {
             return state.threads
         }
         for thread in threads { _ = clinux_thread_join(thread) }
+        accessLog?.close()
     }
 
     // MARK: - Metrics
@@ -259,6 +280,9 @@ final class DataPlane: Sendable {
 
     /// The policies of the table in force.
     var policies: [PolicyState] { policyRegistry.all }
+
+    /// The backends of the table in force with what is known of their endpoints.
+    var backends: [BackendRecord] { backendRegistry.backends }
 
     /// The sum over all workers of a series' words; see ``WorkerMetrics``.
     func words(ofSeries number: Int) -> [UInt64] {

@@ -44,6 +44,33 @@ struct HeadWriter: BitwiseCopyable {
         append(byte: 0x30 + UInt8(value % 10))
     }
 
+    /// With zeros in front.
+    mutating func append(decimal value: UInt64, digits: Int) {
+        var divisor: UInt64 = 1
+        for _ in 1..<digits { divisor *= 10 }
+        while divisor > 0 {
+            append(byte: 0x30 + UInt8(value / divisor % 10))
+            divisor /= 10
+        }
+    }
+
+    /// The inside of a JSON string. Bytes beyond ASCII are taken for Latin-1, which never makes invalid JSON.
+    /// - Parameter limit: of the bytes that are written; what does not fit is left out.
+    mutating func append(json bytes: ByteSpan, limit: Int) {
+        let end = count + limit
+        var start = 0
+        for index in 0..<bytes.count {
+            let byte = bytes[index]
+            if byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { continue }
+            append(ByteSpan(bytes.base + start, min(index - start, end - count)))
+            guard count + 6 <= end else { return }
+            append("\\u00")
+            append(hexadecimal: UInt64(byte), digits: 2)
+            start = index + 1
+        }
+        append(ByteSpan(bytes.base + start, min(bytes.count - start, end - count)))
+    }
+
     mutating func append(hexadecimal value: UInt64, digits: Int) {
         for index in (0..<digits).reversed() {
             let digit = UInt8(truncatingIfNeeded: value >> UInt64(index * 4)) & 15
@@ -110,7 +137,8 @@ struct FieldCopy: BitwiseCopyable {
     /// Framing and routing fields cannot be nominated away: the proxy itself answers for them.
     private func isNominated(_ field: HeaderField) -> Bool {
         switch field.kind {
-        case .other, .requestID, .forwardedFor, .forwardedHost, .forwardedProto, .trailer: break
+        case .other, .requestID, .forwardedFor, .forwardedHost, .forwardedProto, .forwarded, .trailer: break
+        case .cookie, .referer, .userAgent: break
         default: return false
         }
         let name = head.slice(field.name)

@@ -3,9 +3,9 @@ struct LocalResponse: BitwiseCopyable {
     var status: Int
     var explanation: StaticString
     /// The `error` parameter of `Proxy-Status`.
-    var error: StaticString = "http_request_error"
+    var error: ProxyError = .httpRequestError
 
-    init(status: Int, explanation: StaticString, error: StaticString = "http_request_error") {
+    init(status: Int, explanation: StaticString, error: ProxyError = .httpRequestError) {
         self.status = status
         self.explanation = explanation
         self.error = error
@@ -16,7 +16,7 @@ struct LocalResponse: BitwiseCopyable {
     static let noRoute = LocalResponse(
         status: 404,
         explanation: "No route matches this host and path.",
-        error: "destination_not_found"
+        error: .destinationNotFound
     )
     /// RFC 9110 §15.5.20: another listener answers for that host.
     static let misdirected = LocalResponse(
@@ -26,27 +26,53 @@ struct LocalResponse: BitwiseCopyable {
     static let noEndpoint = LocalResponse(
         status: 503,
         explanation: "No endpoint of the service is ready.",
-        error: "destination_unavailable"
+        error: .destinationUnavailable
+    )
+    static let noConnection = LocalResponse(
+        status: 503,
+        explanation: "All connections to the service are in use.",
+        error: .connectionLimitReached
+    )
+    static let connectionRefused = LocalResponse(
+        status: 502,
+        explanation: "The endpoint refuses connections.",
+        error: .connectionRefused
+    )
+    static let connectionTimeout = LocalResponse(
+        status: 504,
+        explanation: "The endpoint did not accept a connection in time.",
+        error: .connectionTimeout
+    )
+    static let unroutable = LocalResponse(
+        status: 502,
+        explanation: "The endpoint's address cannot be reached.",
+        error: .destinationUnroutable
     )
     static let connectionTerminated = LocalResponse(
         status: 502,
         explanation: "The endpoint closed the connection before it answered.",
-        error: "connection_terminated"
+        error: .connectionTerminated
     )
     static let protocolError = LocalResponse(
         status: 502,
         explanation: "The endpoint's answer is not valid HTTP.",
-        error: "http_protocol_error"
+        error: .httpProtocolError
     )
     static let responseTimeout = LocalResponse(
         status: 504,
         explanation: "The endpoint did not answer in time.",
-        error: "http_response_timeout"
+        error: .httpResponseTimeout
+    )
+    static let slowBody = LocalResponse(status: 408, explanation: "The request's body came too slowly.")
+    static let bodyTooLarge = LocalResponse(
+        status: 413,
+        explanation: "The request's body is larger than this gateway takes.",
+        error: .httpRequestDenied
     )
     static let wrongReference = LocalResponse(
         status: 500,
         explanation: "The route refers to a backend that does not exist.",
-        error: "proxy_configuration_error"
+        error: .proxyConfigurationError
     )
 
     static func reason(_ status: Int) -> StaticString {
@@ -60,6 +86,7 @@ struct LocalResponse: BitwiseCopyable {
         case 404: "Not Found"
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"
+        case 413: "Content Too Large"
         case 414: "URI Too Long"
         case 421: "Misdirected Request"
         case 429: "Too Many Requests"
@@ -71,6 +98,35 @@ struct LocalResponse: BitwiseCopyable {
         case 504: "Gateway Timeout"
         case 505: "HTTP Version Not Supported"
         default: "Unknown"
+        }
+    }
+}
+
+/// Why the gateway itself answered, or cut an answer off (RFC 9209 §2.3).
+enum ProxyError: UInt8 {
+    case none
+    case destinationNotFound, destinationUnavailable, destinationUnroutable
+    case connectionRefused, connectionTerminated, connectionTimeout, connectionLimitReached
+    case httpRequestError, httpRequestDenied, httpResponseIncomplete, httpResponseTimeout, httpProtocolError
+    case proxyInternalResponse, proxyConfigurationError
+
+    var token: StaticString {
+        switch self {
+        case .none: ""
+        case .destinationNotFound: "destination_not_found"
+        case .destinationUnavailable: "destination_unavailable"
+        case .destinationUnroutable: "destination_ip_unroutable"
+        case .connectionRefused: "connection_refused"
+        case .connectionTerminated: "connection_terminated"
+        case .connectionTimeout: "connection_timeout"
+        case .connectionLimitReached: "connection_limit_reached"
+        case .httpRequestError: "http_request_error"
+        case .httpRequestDenied: "http_request_denied"
+        case .httpResponseIncomplete: "http_response_incomplete"
+        case .httpResponseTimeout: "http_response_timeout"
+        case .httpProtocolError: "http_protocol_error"
+        case .proxyInternalResponse: "proxy_internal_response"
+        case .proxyConfigurationError: "proxy_configuration_error"
         }
     }
 }

@@ -12,11 +12,12 @@ struct RequestTranscoder: BitwiseCopyable {
     let isTLS: Bool
     /// Two random words for a request that brings no id.
     let requestID: (UInt64, UInt64)
+    let forwarding: DataPathConfiguration.ForwardedFields
 
     /// More bytes than the head that is written can need.
     var sizeBound: Int {
         var size = head.count + 512 + Int(rule.rewriteHost.count) + Int(rule.rewritePath.value.count)
-        size += Int(request.authority.count) * 2
+        size += Int(request.authority.count) * 3
         for index in rule.requestChanges.indices {
             size += Int(view.changes[index].name.count) + Int(view.changes[index].value.count) + 4
         }
@@ -37,7 +38,7 @@ struct RequestTranscoder: BitwiseCopyable {
         )
         copy.write(to: &writer) { kind in
             switch kind {
-            case .host, .forwardedFor, .forwardedHost, .forwardedProto: return false
+            case .host, .forwardedFor, .forwardedHost, .forwardedProto, .forwarded: return false
             case .requestID:
                 keepsRequestID = true
                 return true
@@ -71,22 +72,51 @@ struct RequestTranscoder: BitwiseCopyable {
         writer.append(" HTTP/1.1\r\n")
     }
 
-    /// The client's own address is added to what proxies before us said; scheme and host are ours to say.
     private func writeForwarded(to writer: inout HeadWriter) {
+        if forwarding == .xForwarded || forwarding == .both { writeXForwarded(to: &writer) }
+        if forwarding == .forwarded || forwarding == .both { writeRFC7239(to: &writer) }
+    }
+
+    /// The client's own address is added to what proxies before us said; scheme and host are ours to say.
+    private func writeXForwarded(to writer: inout HeadWriter) {
         writer.append("X-Forwarded-For: ")
-        for index in 0..<request.fieldCount where fields[index].kind == .forwardedFor {
+        writeEarlier(.forwardedFor, to: &writer)
+        writeClient(to: &writer)
+        writer.append(isTLS ? "\r\nX-Forwarded-Proto: https\r\n" : "\r\nX-Forwarded-Proto: http\r\n")
+        if !request.authority.isEmpty {
+            writer.append(name: span("X-Forwarded-Host"), value: head.slice(request.authority))
+        }
+    }
+
+    /// RFC 7239 §4: one element for each proxy, ours last; IPv6 addresses stand in brackets and quotes.
+    private func writeRFC7239(to writer: inout HeadWriter) {
+        writer.append("Forwarded: ")
+        writeEarlier(.forwarded, to: &writer)
+        writer.append(client.family == 6 ? "for=\"[" : "for=")
+        writeClient(to: &writer)
+        if client.family == 6 { writer.append("]\"") }
+        writer.append(isTLS ? ";proto=https" : ";proto=http")
+        if !request.authority.isEmpty {
+            writer.append(";host=\"")
+            writer.append(head.slice(request.authority))
+            writer.append("\"")
+        }
+        writer.append("\r\n")
+    }
+
+    private func writeEarlier(_ kind: HeaderField.Kind, to writer: inout HeadWriter) {
+        for index in 0..<request.fieldCount where fields[index].kind == kind {
             guard !fields[index].value.isEmpty else { continue }
             writer.append(head.slice(fields[index].value))
             writer.append(", ")
         }
+    }
+
+    private func writeClient(to writer: inout HeadWriter) {
         var address = client
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 64) { text in
             let count = Int(clinux_format_address(&address, text.baseAddress))
             writer.append(ByteSpan(text.baseAddress!, count))
-        }
-        writer.append(isTLS ? "\r\nX-Forwarded-Proto: https\r\n" : "\r\nX-Forwarded-Proto: http\r\n")
-        if !request.authority.isEmpty {
-            writer.append(name: span("X-Forwarded-Host"), value: head.slice(request.authority))
         }
     }
 

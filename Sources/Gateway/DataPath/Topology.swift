@@ -1,12 +1,18 @@
 import CLinux
+import FlowControl
+import Synchronization
 
-/// What one worker knows of an endpoint. Survives changes of the table, so that connections to it are kept.
+/// What one worker knows of an endpoint of one backend. Survives changes of the table, so that connections to it are kept.
 struct EndpointState: BitwiseCopyable {
     var address = clinux_address()
     var isUsed = false
     /// The table in force does not name it: it gets no new requests.
     var isRetired = false
+    /// Checks and outlier detection let it be chosen.
+    var isCandidate = false
     var inFlight: Int32 = 0
+    /// Exchanges that remember it, whether or not they are in flight there.
+    var users: Int32 = 0
     /// Open connections, idle ones included.
     var connections: Int32 = 0
     var idleCount: Int32 = 0
@@ -14,6 +20,12 @@ struct EndpointState: BitwiseCopyable {
     /// Milliseconds; the endpoint could not be reached and is left out until then.
     var ejectedUntil: UInt64 = 0
     var failures: UInt8 = 0
+    var backend = Connection.none
+    var weight: UInt32 = 1
+    /// Of the smooth round robin.
+    var credit: Int64 = 0
+    var record: Unmanaged<EndpointRecord>?
+    var words: EndpointRecord.Words?
 }
 
 /// What one worker knows of a backend: its endpoints in the table in force.
@@ -23,6 +35,16 @@ struct BackendState: BitwiseCopyable {
     var users: Int32 = 0
     var endpoints: UnsafeMutablePointer<UInt32>?
     var count = 0
+    var compiled: Unmanaged<CompiledBackend>?
+    /// Of the record, see ``BackendRecord/version``.
+    var version: UnsafeMutablePointer<Atomic<UInt64>>?
+    var row = BackendRow()
+    var budget = RetryBudget(RetryBudget.Policy())
+    var balance = BalanceState()
+    /// Requests that wait for a connection, in the order they came.
+    var firstPending = Connection.none
+    var lastPending = Connection.none
+    var pendingCount: UInt32 = 0
 }
 
 /// A table as one worker uses it.
@@ -43,31 +65,24 @@ struct Topology: ~Copyable {
     private(set) var tables = StateSlab<AdoptedTable>(AdoptedTable())
     private(set) var current = Connection.none
 
-    private var endpointNumbers: [AddressKey: UInt32] = [:]
+    /// The worker's number among all workers.
+    let worker: Int
+    private let workers: Int
+    private var endpointNumbers: [ObjectIdentifier: UInt32] = [:]
     private var backendNumbers: [String: UInt32] = [:]
 
-    private struct AddressKey: Hashable {
-        let high: UInt64
-        let low: UInt64
-        let port: UInt16
-        let family: UInt16
-
-        init(_ address: clinux_address) {
-            high = address.high
-            low = address.low
-            port = address.port
-            family = address.family
-        }
+    init(worker: Int = 0, workers: Int = 1) {
+        self.worker = worker
+        self.workers = max(1, workers)
     }
-
-    init() {}
 
     deinit {
         for index in 0..<tables.count where tables[UInt32(index)].pointee.isUsed {
             tables[UInt32(index)].pointee.table?.release()
             tables[UInt32(index)].pointee.backends?.deallocate()
         }
-        for index in 0..<backends.count { backends[UInt32(index)].pointee.endpoints?.deallocate() }
+        for index in 0..<backends.count { backends[UInt32(index)].pointee.free() }
+        for index in 0..<endpoints.count { endpoints[UInt32(index)].pointee.record?.release() }
     }
 
     // MARK: - Change of table
@@ -78,7 +93,7 @@ struct Topology: ~Copyable {
         for index in 0..<backends.count { backends[UInt32(index)].pointee.isCurrent = false }
         let source = table.source.backends
         let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, source.count))
-        for (index, backend) in source.enumerated() { numbers[index] = adopt(backend) }
+        for (index, backend) in source.enumerated() { numbers[index] = adopt(backend, table.backends[index]) }
         let old = current
         current = tables.take()
         tables[current].pointee = AdoptedTable(
@@ -92,30 +107,62 @@ struct Topology: ~Copyable {
         freeUnusedBackends()
     }
 
-    private mutating func adopt(_ backend: RouteTable.Backend) -> UInt32 {
+    private mutating func adopt(_ backend: RouteTable.Backend, _ compiled: CompiledBackend) -> UInt32 {
         let number = backendNumbers[backend.name] ?? backends.take()
         backendNumbers[backend.name] = number
+        let isNew = !backends[number].pointee.isUsed
+        let list = zip(backend.endpoints, compiled.endpoints).compactMap { adopt($0, $1, backend: number) }
         let state = backends[number]
-        state.pointee.endpoints?.deallocate()
+        if isNew || state.pointee.row.budgetPolicy != compiled.row.budgetPolicy {
+            state.pointee.budget = RetryBudget(compiled.row.budgetPolicy, share: workers)
+        }
+        state.pointee.free()
         state.pointee.isUsed = true
         state.pointee.isCurrent = true
-        let list = backend.endpoints.compactMap { adopt($0) }
+        state.pointee.compiled = Unmanaged.passRetained(compiled)
+        state.pointee.version = compiled.record.version
+        state.pointee.row = share(of: compiled.row)
         state.pointee.count = list.count
         state.pointee.endpoints = .allocate(capacity: max(1, list.count))
         state.pointee.endpoints?.initialize(from: list, count: list.count)
+        // Places of the hash table count the endpoints of the table; those with unusable addresses would shift them.
+        let isComplete = list.count == backend.endpoints.count
+        state.pointee.balance = BalanceState(capacity: list.count, places: isComplete ? compiled.hashTable : nil)
+        refreshCandidates(of: number, now: 0)
         return number
     }
 
-    private mutating func adopt(_ endpoint: RouteTable.Endpoint) -> UInt32? {
+    /// The part of a backend's limits that is this worker's own.
+    private func share(of row: BackendRow) -> BackendRow {
+        func part(_ limit: UInt32) -> UInt32 {
+            limit == 0 ? 0 : max(1, (limit + UInt32(workers - 1 - worker)) / UInt32(workers))
+        }
+        var row = row
+        row.maximumConnections = part(row.maximumConnections)
+        row.maximumPending = part(row.maximumPending)
+        return row
+    }
+
+    private mutating func adopt(
+        _ endpoint: RouteTable.Endpoint,
+        _ record: EndpointRecord,
+        backend: UInt32
+    ) -> UInt32? {
         var address = clinux_address()
         guard let port = UInt16(exactly: endpoint.port),
             clinux_parse_address(endpoint.address, port, &address) == 0
         else { return nil }
-        let number = endpointNumbers[AddressKey(address)] ?? endpoints.take()
-        endpointNumbers[AddressKey(address)] = number
+        let number = endpointNumbers[ObjectIdentifier(record)] ?? endpoints.take()
+        endpointNumbers[ObjectIdentifier(record)] = number
         let state = endpoints[number]
-        if !state.pointee.isUsed { state.pointee = EndpointState(address: address, isUsed: true) }
+        if !state.pointee.isUsed {
+            state.pointee = EndpointState(address: address, isUsed: true)
+            state.pointee.record = Unmanaged.passRetained(record)
+            state.pointee.words = record.words
+        }
         state.pointee.isRetired = false
+        state.pointee.backend = backend
+        state.pointee.weight = UInt32(clamping: min(1000, max(1, endpoint.weight)))
         return number
     }
 
@@ -137,34 +184,23 @@ struct Topology: ~Copyable {
         backends[number].pointee.users -= 1
     }
 
-    /// Two endpoints at random, the one with fewer requests in flight; ejected ones only while no other is left.
-    func choose(backend number: UInt32, now: UInt64, random: UInt64) -> UInt32? {
-        let backend = backends[number].pointee
-        guard backend.isCurrent, backend.count > 0, let list = backend.endpoints else { return nil }
-        let first = Int(truncatingIfNeeded: random & 0xFFFF_FFFF) % backend.count
-        let second = Int(truncatingIfNeeded: random >> 32) % backend.count
-        let (a, b) = (list[first], list[second])
-        if isEligible(a, now), isEligible(b, now) {
-            return endpoints[a].pointee.inFlight <= endpoints[b].pointee.inFlight ? a : b
-        }
-        for offset in 0..<backend.count {
-            let candidate = list[(first + offset) % backend.count]
-            if isEligible(candidate, now) { return candidate }
-        }
-        return nil
-    }
+    func retainEndpoint(_ number: UInt32) { endpoints[number].pointee.users += 1 }
 
-    @inline(__always) private func isEligible(_ number: UInt32, _ now: UInt64) -> Bool {
-        endpoints[number].pointee.ejectedUntil <= now
+    mutating func releaseEndpoint(_ number: UInt32) {
+        endpoints[number].pointee.users -= 1
+        freeEndpointIfUnused(number)
     }
 
     /// Frees what nobody can use any more. Called when an endpoint's last connection closed.
     mutating func freeEndpointIfUnused(_ number: UInt32) {
         let state = endpoints[number]
         guard state.pointee.isUsed, state.pointee.isRetired, state.pointee.inFlight == 0,
-            state.pointee.connections == 0
+            state.pointee.connections == 0, state.pointee.users == 0
         else { return }
-        endpointNumbers[AddressKey(state.pointee.address)] = nil
+        if let record = state.pointee.record {
+            endpointNumbers[ObjectIdentifier(record.takeUnretainedValue())] = nil
+            record.release()
+        }
         state.pointee = EndpointState()
         endpoints.give(number)
     }
@@ -196,11 +232,22 @@ struct Topology: ~Copyable {
             !backends[$0.value].pointee.isCurrent && backends[$0.value].pointee.users == 0
         }
         for (name, number) in gone {
-            backends[number].pointee.endpoints?.deallocate()
+            backends[number].pointee.free()
             backends[number].pointee = BackendState()
             backends.give(number)
             backendNumbers[name] = nil
         }
+    }
+}
+
+extension BackendState {
+    /// Gives back what the state holds of a table.
+    mutating func free() {
+        endpoints?.deallocate()
+        endpoints = nil
+        balance.free()
+        compiled?.release()
+        compiled = nil
     }
 }
 

@@ -19,7 +19,9 @@ extension Worker {
         case .tunnel: pumpTunnel(client)
         case .discarding: discardBody(client)
         case .lingering: discardInput(client)
-        case .held, .paced, .copying, .flushing, .connecting, .active, .idle: break  // read on when the phase changes
+        case .pending: pendingReady(client)
+        // Read on when the phase changes.
+        case .held, .paced, .waiting, .copying, .flushing, .connecting, .active, .idle: break
         }
     }
 
@@ -145,6 +147,7 @@ extension Worker {
             closeClient(client)
             return false
         }
+        watchRate(client)
         return true
     }
 
@@ -163,6 +166,7 @@ extension Worker {
             client.pointee.isWritable = false
             return true
         }
+        unwatchRate(client)
         buffers.release(&client.pointee.output)
         return outputFlushed(client)
     }
@@ -186,7 +190,8 @@ extension Worker {
         if client.pointee.isCopy { return closeClient(client) }
         guard client.pointee.output.isEmpty else {
             client.pointee.phase = .flushing
-            timers.set(client, deadline: now + configuration.progressTimeout, in: slab)
+            watchRate(client)
+            noteProgress(client)
             return
         }
         responseDelivered(client)
@@ -276,13 +281,16 @@ extension Worker {
     func noteProgress(_ client: ConnectionPointer) {
         switch client.pointee.phase {
         case .exchange where client.pointee.exchange.requestDeadline == 0, .flushing:
-            timers.set(client, deadline: now + configuration.progressTimeout, in: slab)
+            let check = client.pointee.rateCheckAt
+            let limit = now + configuration.progressTimeout
+            timers.set(client, deadline: check == 0 ? limit : min(check, limit), in: slab)
         case .tunnel: timers.set(client, deadline: now + configuration.tunnelIdleTimeout, in: slab)
         default: break
         }
     }
 
     mutating func clientTimedOut(_ client: ConnectionPointer) {
+        if keepsRate(client) { return }
         switch client.pointee.phase {
         case .head where client.pointee.headSince == 0:
             sayGoodbye(client)
@@ -290,6 +298,9 @@ extension Worker {
         case .head: respond(client, LocalResponse(status: 408, explanation: "The request's head came too slowly."))
         case .held: heldTimedOut(client)
         case .paced: exchangeTimedOut(client)
+        case .pending: pendingTimedOut(client)
+        case .waiting: waitEnded(client)
+        case .exchange where isWaitingForBody(client): respondSlowBody(client)
         case .exchange where !client.pointee.exchange.hasResponseHead: exchangeTimedOut(client)
         default: closeClient(client)
         }
@@ -298,9 +309,10 @@ extension Worker {
     /// Closes a client whatever it was doing; an endpoint that worked for it is dropped.
     mutating func closeClient(_ client: ConnectionPointer) {
         if client.pointee.phase == .held { removeHeld(client) }
+        if client.pointee.phase == .pending { removePending(client) }
         if client.pointee.peer != Connection.none { dropUpstream(slab[client.pointee.peer]) }
         if client.pointee.exchange.table != Connection.none {
-            client.pointee.exchange.status = 0
+            client.pointee.exchange.isAborted = client.pointee.phase != .tunnel
             endExchange(client)
         }
         buffers.release(&client.pointee.input)

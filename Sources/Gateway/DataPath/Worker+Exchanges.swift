@@ -1,4 +1,5 @@
 import CLinux
+import FlowControl
 
 /// From a request's head to an endpoint: match, rewrite, choose, wait.
 extension Worker {
@@ -7,6 +8,8 @@ extension Worker {
         beginExchange(client, head)
         let headBytes = ByteSpan(bytes.base, head.length)
         let view = topology.view
+        let requestID = (random(), random())
+        noteHead(client, head, headBytes, requestID)
         let key = RequestKey(
             host: headBytes.slice(head.host),
             path: headBytes.slice(head.path),
@@ -19,7 +22,7 @@ extension Worker {
         )
         let match = head.methodClass == .connect ? nil : view.lookup(key)
         if let match {
-            take(client, match, view)
+            take(client, match, key, view)
             guard view.rules[match.rule].redirect.status == 0 else {
                 keepRest(client, head, bytes, used: head.length, isInput: isInput)
                 return redirect(client, head, headBytes, match, view)
@@ -28,11 +31,19 @@ extension Worker {
                 keepRest(client, head, bytes, used: head.length, isInput: isInput)
                 return answerDirectly(client, view.rules[match.rule], view)
             }
+        }
+        if configuration.maximumBody > 0, head.body.announcedLength > configuration.maximumBody {
+            keepRest(client, head, bytes, used: head.length, isInput: isInput)
+            return respond(client, .bodyTooLarge, closing: true)
+        }
+        if let match {
             guard admit(client, match, key, view) else {
                 keepRest(client, head, bytes, used: head.length, isInput: isInput)
                 return respondRefused(client, view, expectsContinue: head.expectsContinue)
             }
-            guard writeRequest(client, head, headBytes, match, view) else { return refuse(client, .headTooLarge) }
+            guard writeRequest(client, head, headBytes, match, view, requestID) else {
+                return refuse(client, .headTooLarge)
+            }
         }
         do {
             let used = try takeBodyStart(client, bytes.dropFirst(head.length), isMatched: match != nil)
@@ -40,6 +51,7 @@ extension Worker {
         } catch {
             return refuse(client, error)
         }
+        if isBodyTooLarge(client) { return respond(client, .bodyTooLarge, closing: true) }
         guard let match else { return respondUnmatched(client, head, key) }
         let copies = makeCopies(client, view.rules[match.rule], view)
         let isComplete = client.pointee.exchange.body.isComplete
@@ -77,10 +89,14 @@ extension Worker {
         inFlightCount += 1
     }
 
-    private mutating func take(_ client: ConnectionPointer, _ match: RouteMatch, _ view: TableView) {
+    private mutating func take(_ client: ConnectionPointer, _ match: RouteMatch, _ key: RequestKey, _ view: TableView) {
         let rule = view.rules[match.rule]
         client.pointee.exchange.rule = UInt32(match.rule)
         client.pointee.exchange.series = rule.series
+        if rule.hashKey.kind != .none {
+            let hash = RequestHash(key: rule.hashKey, view: view, request: key)
+            client.pointee.exchange.hash = hash.of(client.pointee.address)
+        }
         if rule.requestTimeout > 0 { client.pointee.exchange.requestDeadline = now + UInt64(rule.requestTimeout) }
     }
 
@@ -89,7 +105,8 @@ extension Worker {
         _ head: RequestHead,
         _ bytes: ByteSpan,
         _ match: RouteMatch,
-        _ view: TableView
+        _ view: TableView,
+        _ requestID: (UInt64, UInt64)
     ) -> Bool {
         let transcoder = RequestTranscoder(
             request: head,
@@ -100,7 +117,8 @@ extension Worker {
             match: match,
             client: client.pointee.address,
             isTLS: client.pointee.door.isTLS,
-            requestID: (random(), random())
+            requestID: requestID,
+            forwarding: configuration.forwarding
         )
         guard buffers.reserve(transcoder.sizeBound, in: &client.pointee.request) else { return false }
         var writer = HeadWriter(client.pointee.request.tail, capacity: client.pointee.request.room)
@@ -118,6 +136,7 @@ extension Worker {
     ) throws(HeadFault) -> Int {
         guard !client.pointee.exchange.body.isComplete, rest.count > 0 else { return 0 }
         let taken = try client.pointee.exchange.body.consume(rest)
+        client.pointee.exchange.requestBytes += UInt64(taken)
         if isMatched { _ = buffers.append(ByteSpan(rest.base, taken), to: &client.pointee.request) }
         return taken
     }
@@ -150,10 +169,13 @@ extension Worker {
             let target = view.targets[index]
             guard ticket >= target.weight else {
                 client.pointee.exchange.series = target.series
+                client.pointee.exchange.target = UInt32(index)
                 guard target.backend != TableView.TargetRow.none else { return respond(client, .wrongReference) }
+                metrics.started(series: target.series)
                 let backend = numbers[Int(target.backend)]
                 client.pointee.exchange.backend = backend
                 topology.backends[backend].pointee.users += 1
+                topology.backends[backend].pointee.budget.requestStarted(now: now)
                 return dispatchRequest(client)
             }
             ticket -= target.weight
@@ -162,16 +184,50 @@ extension Worker {
 
     /// Gives the request to an endpoint, or holds it until there is one.
     mutating func dispatchRequest(_ client: ConnectionPointer) {
-        let backend = client.pointee.exchange.backend
-        guard let endpoint = topology.choose(backend: backend, now: now, random: random()) else { return hold(client) }
+        switch chooseEndpoint(client) {
+        case .endpoint(let endpoint): send(client, to: endpoint)
+        case .full: waitForConnection(client)
+        case .none: hold(client)
+        }
+    }
+
+    mutating func chooseEndpoint(_ client: ConnectionPointer) -> EndpointChoice {
+        let exchange = client.pointee.exchange
+        let avoided = exchange.attempts > 0 ? exchange.endpoint : Connection.none
+        let preference = Topology.Preference(random: random(), hash: exchange.hash, avoided: avoided)
+        return topology.choose(backend: exchange.backend, now: now, preference)
+    }
+
+    mutating func send(_ client: ConnectionPointer, to endpoint: UInt32) {
         client.pointee.phase = .exchange
+        client.pointee.exchange.attemptAt = now
+        remember(endpoint, client)
         armExchange(client)
-        if client.pointee.exchange.attempts == 0, let idle = takeUsableIdle(endpoint, for: client) {
+        if !client.pointee.exchange.needsNewConnection, let idle = takeUsableIdle(endpoint, for: client) {
             attach(idle, to: client, endpoint)
             idle.pointee.phase = .active
             return flushRequest(client, idle)
         }
+        makeRoom(at: endpoint)
         connect(client, endpoint)
+    }
+
+    /// A new connection is wanted where only idle ones may be left: one of them goes.
+    private mutating func makeRoom(at endpoint: UInt32) {
+        let state = topology.endpoints[endpoint].pointee
+        let limit = topology.backends[state.backend].pointee.row.maximumConnections
+        guard limit > 0, state.connections >= Int32(clamping: limit), let idle = popIdle(endpoint: endpoint) else {
+            return
+        }
+        closeUpstream(idle)
+    }
+
+    private mutating func remember(_ endpoint: UInt32, _ client: ConnectionPointer) {
+        let before = client.pointee.exchange.endpoint
+        guard before != endpoint else { return }
+        topology.retainEndpoint(endpoint)
+        if before != Connection.none { topology.releaseEndpoint(before) }
+        client.pointee.exchange.endpoint = endpoint
     }
 
     private mutating func armExchange(_ client: ConnectionPointer) {
@@ -187,7 +243,7 @@ extension Worker {
             client.pointee.exchange.holdUntil = now + configuration.holdTimeout
         }
         let limit = client.pointee.exchange.holdUntil
-        guard now < limit, heldCount < configuration.maximumHeld else { return respond(client, .noEndpoint) }
+        guard now < limit, heldCount < configuration.maximumHeld else { return respondUnreachable(client) }
         client.pointee.phase = .held
         client.pointee.previous = Connection.none
         client.pointee.next = firstHeld
@@ -221,7 +277,7 @@ extension Worker {
         dispatchRequest(client)
     }
 
-    /// Tries all held requests again, after a change of the table.
+    /// Tries all requests that wait again, after a change of the table.
     mutating func dispatchHeld() {
         var held = firstHeld
         while held != Connection.none {
@@ -230,13 +286,15 @@ extension Worker {
             removeHeld(client)
             dispatchRequest(client)
         }
+        for backend in 0..<topology.backends.count { wakeFirstPending(topology.backends[UInt32(backend)]) }
     }
 
     // MARK: - Answers of our own
 
     private mutating func respondUnmatched(_ client: ConnectionPointer, _ head: RequestHead, _ key: RequestKey) {
         guard head.methodClass != .connect else {
-            return respond(client, LocalResponse(status: 405, explanation: "This gateway does not open tunnels."))
+            let explanation: StaticString = "This gateway does not open tunnels."
+            return respond(client, LocalResponse(status: 405, explanation: explanation, error: .httpRequestDenied))
         }
         // A client that waits for 100 Continue may never send its body.
         if head.expectsContinue, !client.pointee.exchange.body.isComplete { client.pointee.closesAfterResponse = true }
@@ -253,6 +311,7 @@ extension Worker {
         if client.pointee.exchange.table == Connection.none || client.pointee.phase == .head {
             beginExchange(client, RequestHead())
         }
+        client.pointee.exchange.error = response.error
         if closing || response.status == 408 || response.status >= 502 && !client.pointee.exchange.body.isComplete {
             client.pointee.closesAfterResponse = true
         }
@@ -265,12 +324,13 @@ extension Worker {
         writer.append("\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ")
         writer.append(decimal: UInt64(response.explanation.utf8CodeUnitCount + 1))
         writer.append("\r\nProxy-Status: sampan; error=")
-        writer.append(response.error)
+        writer.append(response.error.token)
         writer.append("\r\n")
         finishLocalHead(client, &writer)
         if !client.pointee.exchange.isHead {
             writer.append(response.explanation)
             writer.append("\n")
+            client.pointee.exchange.responseBytes = UInt64(response.explanation.utf8CodeUnitCount + 1)
         }
         guard send(writer.bytes, toClient: client) else { return }
         responseFinished(client)
@@ -300,7 +360,8 @@ extension Worker {
         writer.append(decimal: UInt64(row.status))
         writer.append(" ")
         writer.append(LocalResponse.reason(Int(row.status)))
-        writer.append("\r\nContent-Length: 0\r\nLocation: ")
+        writer.append("\r\nContent-Length: 0\r\nProxy-Status: sampan; details=\"redirected by the route\"")
+        writer.append("\r\nLocation: ")
         LocationWriter(
             request: head,
             head: bytes,
@@ -321,17 +382,17 @@ extension Worker {
     mutating func endExchange(_ client: ConnectionPointer) {
         dropCopies(client)
         let exchange = client.pointee.exchange
-        metrics.record(
-            series: exchange.series,
-            status: exchange.status,
-            microseconds: (nanoseconds - exchange.startedAt) / 1000
-        )
         if exchange.admission.holds != 0 { releaseAdmission(exchange) }
+        exchangeEnded(client, exchange)
+        if exchange.endpoint != Connection.none { topology.releaseEndpoint(exchange.endpoint) }
         if exchange.backend != Connection.none { topology.releaseBackend(exchange.backend) }
         topology.releaseTable(exchange.table)
         buffers.release(&client.pointee.request)
+        buffers.release(&client.pointee.log)
+        client.pointee.rateCheckAt = 0
         client.pointee.exchange.table = Connection.none
         client.pointee.exchange.backend = Connection.none
+        client.pointee.exchange.endpoint = Connection.none
         inFlightCount -= 1
     }
 

@@ -56,6 +56,7 @@ extension Worker {
             let copy = slab[index]
             index = copy.pointee.next
             copy.pointee.next = Connection.none
+            metrics.started(series: copy.pointee.exchange.series)
             dispatchRequest(copy)
         }
     }
@@ -90,6 +91,7 @@ extension Worker {
             index = copy.pointee.next
             copy.pointee.next = Connection.none
             metrics.add(.copiesDropped)
+            metrics.started(series: copy.pointee.exchange.series)
             closeClient(copy)
         }
     }

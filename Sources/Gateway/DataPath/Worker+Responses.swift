@@ -108,7 +108,11 @@ extension Worker {
         _ count: Int
     ) {
         if response.status == 101, !client.pointee.exchange.wantsUpgrade { return answerRefused(upstream) }
+        noteAnswer(of: upstream, client, status: response.status)
+        if retriesStatus(upstream, client, response, ByteSpan(rest, count)) { return }
         client.pointee.exchange.hasResponseHead = true
+        client.pointee.exchange.error = .none
+        disarmTry(upstream, client)
         client.pointee.exchange.status = UInt16(response.status)
         if client.pointee.exchange.admission.holds != 0 { noteAnswer(client) }
         upstream.pointee.response = response.body
@@ -178,11 +182,13 @@ extension Worker {
         if client.pointee.exchange.delivery == .dechunking {
             guard let progress = try? upstream.pointee.response.decode(bytes, count) else { return nil }
             if progress.consumed < count { upstream.pointee.keepsAlive = false }
+            client.pointee.exchange.responseBytes += UInt64(progress.produced)
             return ByteSpan(bytes, progress.produced)
         }
         guard let taken = try? upstream.pointee.response.consume(ByteSpan(bytes, count)) else { return nil }
         // Bytes behind the answer belong to nobody: that connection is not to be trusted again.
         if taken < count { upstream.pointee.keepsAlive = false }
+        client.pointee.exchange.responseBytes += UInt64(taken)
         guard client.pointee.exchange.delivery == .chunking, taken > 0 else { return ByteSpan(bytes, taken) }
         return chunk(bytes, taken)
     }
@@ -218,7 +224,10 @@ extension Worker {
             return upstream.pointee.input.isEmpty
                 ? retryOrFail(upstream, .connectionTerminated) : answerRefused(upstream)
         }
-        guard count == 0, upstream.pointee.response.kind == .untilClose else { return closeClient(client) }
+        guard count == 0, upstream.pointee.response.kind == .untilClose else {
+            client.pointee.exchange.error = .httpResponseIncomplete
+            return closeClient(client)
+        }
         if client.pointee.exchange.delivery == .chunking {
             let last: StaticString = "0\r\n\r\n"
             guard send(ByteSpan(last.utf8Start, last.utf8CodeUnitCount), toClient: client) else { return }
@@ -231,6 +240,8 @@ extension Worker {
     private mutating func answerRefused(_ upstream: ConnectionPointer) {
         let client = slab[upstream.pointee.peer]
         metrics.add(.upstreamFailures)
+        client.pointee.exchange.error = .httpProtocolError
+        noteFailure(of: upstream, client, .resets)
         guard !client.pointee.exchange.hasResponseHead || !client.pointee.exchange.hasAnswered else {
             return closeClient(client)
         }

@@ -72,6 +72,7 @@ extension Worker {
                 endSending(target)
                 return true
             }
+            note(count, from: source)
             var bytes = ByteSpan(received, count)
             if let session = target.pointee.session {
                 guard let sealed = seal(bytes, target, session) else { return false }
@@ -85,6 +86,14 @@ extension Worker {
     private func endSending(_ target: ConnectionPointer) {
         sayGoodbye(target)
         _ = clinux_shutdown_sending(target.pointee.descriptor)
+    }
+
+    private func note(_ count: Int, from source: ConnectionPointer) {
+        if source.pointee.role == .client {
+            source.pointee.exchange.requestBytes += UInt64(count)
+        } else {
+            slab[source.pointee.peer].pointee.exchange.responseBytes += UInt64(count)
+        }
     }
 
     /// The number of bytes that the socket took; `nil` when it is broken.

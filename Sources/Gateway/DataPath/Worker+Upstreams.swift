@@ -11,7 +11,8 @@ extension Worker {
             if upstream.pointee.isReadable { closeIdle(upstream) }
         case .active: activeReady(upstream)
         case .tunnel: pumpTunnel(slab[upstream.pointee.peer])
-        case .handshake, .head, .held, .paced, .copying, .exchange, .flushing, .discarding, .lingering: break
+        case .handshake, .head, .held, .paced, .pending, .waiting, .copying, .exchange, .flushing, .discarding, .lingering:
+            break
         }
     }
 
@@ -31,22 +32,23 @@ extension Worker {
         var pending: Int32 = 0
         metrics.add(.connects)
         let descriptor = clinux_connect(&topology.endpoints[endpoint].pointee.address, &pending)
-        guard descriptor >= 0 else { return endpointUnreachable(client, endpoint) }
+        guard descriptor >= 0 else { return endpointUnreachable(client, endpoint, -descriptor) }
         guard let upstream = slab.take(.upstream, descriptor: descriptor) else {
             _ = clinux_close(descriptor)
-            return respond(client, .noEndpoint)
+            return respond(client, .noConnection)
         }
         topology.endpoints[endpoint].pointee.connections += 1
         upstream.pointee.endpoint = endpoint
         attach(upstream, to: client, endpoint)
         guard clinux_epoll_add_connection(epoll, descriptor, ConnectionSlab.token(upstream)) == 0 else {
             dropUpstream(upstream)
-            return respond(client, .noEndpoint)
+            return respond(client, .noConnection)
         }
         if pending != 0 {
             upstream.pointee.phase = .connecting
             upstream.pointee.isWritable = false
-            timers.set(upstream, deadline: now + configuration.connectTimeout, in: slab)
+            let limit = UInt64(row(of: endpoint).connectTimeout)
+            timers.set(upstream, deadline: now + (limit == 0 ? configuration.connectTimeout : limit), in: slab)
         } else {
             connected(upstream)
         }
@@ -54,10 +56,14 @@ extension Worker {
 
     private mutating func finishConnect(_ upstream: ConnectionPointer) {
         guard upstream.pointee.isWritable || upstream.pointee.hasFailed else { return }
-        if clinux_socket_error(upstream.pointee.descriptor) == 0, !upstream.pointee.hasFailed {
-            return connected(upstream)
-        }
-        connectFailed(upstream)
+        let error = clinux_socket_error(upstream.pointee.descriptor)
+        if error == 0, !upstream.pointee.hasFailed { return connected(upstream) }
+        connectFailed(upstream, error)
+    }
+
+    /// The policy of the backend that an endpoint belongs to.
+    private func row(of endpoint: UInt32) -> BackendRow {
+        topology.backends[topology.endpoints[endpoint].pointee.backend].pointee.row
     }
 
     private mutating func connected(_ upstream: ConnectionPointer) {
@@ -69,32 +75,31 @@ extension Worker {
     }
 
     /// Nothing was sent, so any other endpoint may have the request.
-    private mutating func connectFailed(_ upstream: ConnectionPointer) {
+    private mutating func connectFailed(_ upstream: ConnectionPointer, _ error: Int32) {
         let client = slab[upstream.pointee.peer]
         let endpoint = upstream.pointee.endpoint
         dropUpstream(upstream)
-        endpointUnreachable(client, endpoint)
-    }
-
-    private mutating func endpointUnreachable(_ client: ConnectionPointer, _ endpoint: UInt32) {
-        metrics.add(.upstreamFailures)
-        let state = topology.endpoints[endpoint]
-        if state.pointee.isUsed {
-            state.pointee.ejectedUntil = now + configuration.ejectionTime << UInt64(min(state.pointee.failures, 4))
-            if state.pointee.failures < 255 { state.pointee.failures += 1 }
-        }
-        if client.pointee.exchange.holdUntil == 0 {
-            client.pointee.exchange.holdUntil = now + configuration.holdTimeout
-        }
-        guard now < client.pointee.exchange.holdUntil else { return respond(client, .noEndpoint) }
-        dispatchRequest(client)
+        endpointUnreachable(client, endpoint, error)
     }
 
     private mutating func armBackendTimeout(_ upstream: ConnectionPointer, _ client: ConnectionPointer) {
         let exchange = client.pointee.exchange
         guard let view = topology.tables[exchange.table].pointee.view else { return }
-        let limit = view.rules[Int(exchange.rule)].backendTimeout
-        timers.set(upstream, deadline: limit == 0 ? 0 : now + UInt64(limit), in: slab)
+        let rule = view.rules[Int(exchange.rule)]
+        let answer = UInt64(rule.retry.perTryTimeout)
+        let limit = UInt64(rule.backendTimeout)
+        let time = answer == 0 || limit == 0 ? max(answer, limit) : min(answer, limit)
+        timers.set(upstream, deadline: time == 0 ? 0 : now + time, in: slab)
+    }
+
+    /// The answer has begun: from now on only the limit for its end holds.
+    func disarmTry(_ upstream: ConnectionPointer, _ client: ConnectionPointer) {
+        let exchange = client.pointee.exchange
+        guard let view = topology.tables[exchange.table].pointee.view else { return }
+        let rule = view.rules[Int(exchange.rule)]
+        guard rule.retry.perTryTimeout != 0 else { return }
+        let limit = UInt64(rule.backendTimeout)
+        timers.set(upstream, deadline: limit == 0 ? 0 : exchange.attemptAt + limit, in: slab)
     }
 
     // MARK: - The pool
@@ -103,6 +108,7 @@ extension Worker {
         upstream.pointee.peer = client.pointee.index
         client.pointee.peer = upstream.pointee.index
         topology.endpoints[endpoint].pointee.inFlight += 1
+        topology.endpoints[endpoint].pointee.words?.add(.inFlight, worker: number)
     }
 
     /// An idle connection that is still good. Where the request could not be sent twice, the socket is asked first: its end may have
@@ -149,7 +155,9 @@ extension Worker {
         endpoint.pointee.firstIdle = upstream.pointee.index
         endpoint.pointee.idleCount += 1
         idleUpstreamCount += 1
-        timers.set(upstream, deadline: now + configuration.upstreamIdleTimeout, in: slab)
+        let limit = UInt64(row(of: upstream.pointee.endpoint).idleTimeout)
+        timers.set(upstream, deadline: now + (limit == 0 ? configuration.upstreamIdleTimeout : limit), in: slab)
+        wakePending(upstream.pointee.endpoint)
     }
 
     private mutating func closeIdle(_ upstream: ConnectionPointer) {
@@ -165,6 +173,7 @@ extension Worker {
         slab[upstream.pointee.peer].pointee.peer = Connection.none
         upstream.pointee.peer = Connection.none
         topology.endpoints[upstream.pointee.endpoint].pointee.inFlight -= 1
+        topology.endpoints[upstream.pointee.endpoint].pointee.words?.add(.inFlight, worker: number, .max)
         if hasTickets { reportDrains() }
     }
 
@@ -195,16 +204,15 @@ extension Worker {
         let endpoint = upstream.pointee.endpoint
         slab.give(upstream)
         topology.endpoints[endpoint].pointee.connections -= 1
+        wakePending(endpoint)
         topology.freeEndpointIfUnused(endpoint)
     }
 
     mutating func upstreamTimedOut(_ upstream: ConnectionPointer) {
         switch upstream.pointee.phase {
-        case .connecting: connectFailed(upstream)
+        case .connecting: connectFailed(upstream, ETIMEDOUT)
         case .idle: closeIdle(upstream)
-        case .active:
-            let client = slab[upstream.pointee.peer]
-            if client.pointee.exchange.hasResponseHead { closeClient(client) } else { exchangeTimedOut(client) }
+        case .active: attemptTimedOut(upstream)
         default: break
         }
     }
@@ -230,7 +238,7 @@ extension Worker {
     }
 
     /// The endpoint takes no more bytes. It may have answered before it closed, so what it sent decides.
-    private mutating func requestRefused(_ client: ConnectionPointer, _ upstream: ConnectionPointer) {
+    mutating func requestRefused(_ client: ConnectionPointer, _ upstream: ConnectionPointer) {
         client.pointee.exchange.dropsBody = true
         if !client.pointee.exchange.isIntact { buffers.release(&client.pointee.request) }
         upstream.pointee.isWritable = false
@@ -247,27 +255,43 @@ extension Worker {
         {
             let upstream = slab[client.pointee.peer]
             let drops = client.pointee.exchange.dropsBody
-            guard upstream.pointee.phase == .active, drops || client.pointee.request.isEmpty else { return }
-            guard let bytes = nextInput(client) else { return }
+            guard upstream.pointee.phase == .active, drops || client.pointee.request.isEmpty else {
+                return unwatchBody(client)
+            }
+            let token = ConnectionSlab.token(client)
+            guard let bytes = nextInput(client) else {
+                if slab.find(token: token) != nil { watchRate(client) }
+                return
+            }
             do {
                 let taken = try client.pointee.exchange.body.consume(bytes)
+                client.pointee.exchange.requestBytes += UInt64(taken)
                 addToCopies(client, ByteSpan(bytes.base, taken))
-                if !drops { forward(ByteSpan(bytes.base, taken), client, upstream) }
+                if drops { forgetRequest(client) } else { forward(ByteSpan(bytes.base, taken), client, upstream) }
                 useInput(client, bytes, taken)
+                if isBodyTooLarge(client) { return refuseLargeBody(client) }
                 if client.pointee.exchange.body.isComplete { finishCopies(client) }
             } catch {
                 return bodyRefused(client, error)
             }
             noteProgress(client)
+            if client.pointee.exchange.body.isComplete { unwatchBody(client) }
             rounds += 1
             if rounds == 16 { return enqueue(client) }
         }
     }
 
+    /// A part of the request is gone: it cannot be sent again.
+    private mutating func forgetRequest(_ client: ConnectionPointer) {
+        guard client.pointee.exchange.isIntact else { return }
+        client.pointee.exchange.isIntact = false
+        buffers.release(&client.pointee.request)
+    }
+
     private mutating func forward(_ bytes: ByteSpan, _ client: ConnectionPointer, _ upstream: ConnectionPointer) {
         if client.pointee.exchange.isIntact {
-            client.pointee.exchange.isIntact = false
-            buffers.release(&client.pointee.request)
+            if keepForReplay(bytes, client) { return sendKept(client, upstream) }
+            forgetRequest(client)
         }
         client.pointee.exchange.hasSent = true
         var count = 0
@@ -285,28 +309,5 @@ extension Worker {
     private mutating func bodyRefused(_ client: ConnectionPointer, _ fault: HeadFault) {
         dropUpstream(slab[client.pointee.peer])
         if client.pointee.exchange.hasResponseHead { closeClient(client) } else { refuse(client, fault) }
-    }
-
-    // MARK: - Trying again
-
-    /// The endpoint closed without an answer. The request is sent once more where that cannot do anything twice: nothing of it has
-    /// left, or its method is idempotent, or a kept connection turned out to be closed and the request has no body.
-    mutating func retryOrFail(_ upstream: ConnectionPointer, _ response: LocalResponse) {
-        let client = slab[upstream.pointee.peer]
-        let exchange = client.pointee.exchange
-        let wasReused = upstream.pointee.isReused
-        dropUpstream(upstream)
-        metrics.add(.upstreamFailures)
-        if exchange.hasResponseHead { return closeClient(client) }
-        let isSafe = !exchange.hasSent || exchange.isIdempotent || wasReused && !exchange.hadBody
-        guard exchange.isIntact, isSafe, !exchange.hasAnswered, exchange.attempts < configuration.maximumAttempts else {
-            return respond(client, response)
-        }
-        metrics.add(.retries)
-        client.pointee.request.start = 0
-        client.pointee.exchange.attempts += 1
-        client.pointee.exchange.hasSent = false
-        client.pointee.exchange.dropsBody = false
-        dispatchRequest(client)
     }
 }

@@ -27,7 +27,7 @@ struct Worker: ~Copyable {
     var slab: ConnectionSlab
     var timers: TimerWheel
     var buffers = BufferPool()
-    var topology = Topology()
+    var topology: Topology
     var tickets: [DrainTicket] = []
     var hasTickets = false
 
@@ -48,6 +48,8 @@ struct Worker: ~Copyable {
     var pacing: PacingQueue
     /// Where the tickets of keyed rate limits stand while a request is decided.
     let rateTickets: UnsafeMutablePointer<KeyedRateLimiter.Ticket>
+    var pendingCount = 0
+    let accessLog: AccessLogWriter?
     var clientCount = 0
     var inFlightCount = 0
     var copyCount = 0
@@ -63,13 +65,15 @@ struct Worker: ~Copyable {
         mailbox: WorkerMailbox,
         metrics: WorkerMetrics.Writer,
         entry: TLSEntry,
-        table: CompiledTable
+        table: CompiledTable,
+        accessLog: AccessLogWriter? = nil
     ) throws {
         self.number = number
         self.configuration = configuration
         self.mailbox = mailbox
         self.metrics = metrics
         self.entry = entry
+        self.accessLog = accessLog
         epoll = clinux_epoll_create()
         guard epoll >= 0 else { throw GatewayError("cannot make an epoll instance", errno: -epoll) }
         nanoseconds = clinux_monotonic()
@@ -85,6 +89,7 @@ struct Worker: ~Copyable {
         rateTickets = .allocate(capacity: TrafficPolicy.maximumPerRule)
         randomState = clinux_random() | 1
         desk = TLSDesk.make(entry: entry, listeners: table.listeners.view, metrics: metrics)
+        topology = Topology(worker: number, workers: configuration.workers)
         topology.adopt(table)
         metrics.set(.generation, UInt64(table.generation))
         _ = clinux_epoll_add_listener(epoll, mailbox.wakeup, Self.wakeupToken)
@@ -211,6 +216,7 @@ struct Worker: ~Copyable {
         metrics.set(.idleUpstreams, UInt64(idleUpstreamCount))
         metrics.set(.bufferBytes, UInt64(buffers.bytesHeld))
         metrics.set(.held, UInt64(heldCount))
+        metrics.set(.pending, UInt64(pendingCount))
         metrics.add(.loops)
     }
 

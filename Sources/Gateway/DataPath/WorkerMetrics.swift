@@ -46,11 +46,21 @@ final class WorkerMetrics: @unchecked Sendable {
     /// Answers by class; the first counts exchanges that the client gave up.
     static let classes = 6
     static let buckets = 15
-    /// Classes, buckets, sum of microseconds.
-    static let wordsPerSeries = classes + buckets + 1
+    /// Classes, buckets, sum of microseconds, counters.
+    static let wordsPerSeries = classes + buckets + 1 + counters
+    /// See ``Counter``.
+    static let counters = 7
+
+    /// What is counted per series beyond answers and their duration.
+    enum Counter: Int, CaseIterable {
+        case requestBytes, responseBytes, started, ended, retries, retriesOverBudget, connectFailures
+
+        /// Its place among the words of a series.
+        var word: Int { WorkerMetrics.classes + WorkerMetrics.buckets + 1 + rawValue }
+    }
 
     enum Gauge: Int, CaseIterable {
-        case clients, inFlight, idleUpstreams, bufferBytes, held
+        case clients, inFlight, idleUpstreams, bufferBytes, held, pending
         case accepted, receiveCalls, sendCalls, connects, retries, upstreamFailures, copiesDropped, generation, loops
         case handshakes, handshakeFailures, resumptions
     }
@@ -89,7 +99,14 @@ final class WorkerMetrics: @unchecked Sendable {
         fileprivate let series: UnsafeMutablePointer<Atomic<UInt64>>
         fileprivate let gauges: UnsafeMutablePointer<Atomic<UInt64>>
 
-        /// - Parameter status: zero for an exchange that the client gave up.
+        /// A backend was chosen for an exchange.
+        @inline(__always) func started(series number: UInt32) { add(.started, series: number) }
+
+        @inline(__always) func add(_ counter: Counter, series number: UInt32, _ value: UInt64 = 1) {
+            add(value, series + (Int(number) * WorkerMetrics.wordsPerSeries + counter.word))
+        }
+
+        /// - Parameter status: zero for an exchange that did not come to its end.
         @inline(__always)
         func record(series number: UInt32, status: UInt16, microseconds: UInt64) {
             let base = series + Int(number) * WorkerMetrics.wordsPerSeries

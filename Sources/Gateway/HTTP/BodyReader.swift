@@ -20,6 +20,9 @@ struct BodyReader: BitwiseCopyable {
         isComplete = length == 0
     }
 
+    /// The length that the head told of a body that has not begun; zero for chunked ones.
+    var announcedLength: UInt64 { remaining }
+
     /// Takes bytes of the body; returns how many belong to it. The rest starts the next message.
     mutating func consume(_ bytes: ByteSpan) throws(HeadFault) -> Int {
         switch kind {

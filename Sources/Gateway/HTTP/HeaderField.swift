@@ -26,6 +26,11 @@ struct HeaderField: BitwiseCopyable {
         case forwardedProto
         case requestID
         case http2Settings
+        case forwarded
+        // For hashes and the access log:
+        case cookie
+        case referer
+        case userAgent
 
         /// Fields that concern one connection only (RFC 9110 §7.6.1) and end here whatever `Connection` says. `Trailer` goes on,
         /// because trailers do.
@@ -44,20 +49,32 @@ extension HeaderField.Kind {
         switch name.count {
         case 2: name.equalsIgnoringCase("te") ? .te : .other
         case 4: name.equalsIgnoringCase("host") ? .host : .other
-        case 6: name.equalsIgnoringCase("expect") ? .expect : .other
+        case 6:
+            if name.equalsIgnoringCase("expect") {
+                .expect
+            } else if name.equalsIgnoringCase("cookie") {
+                .cookie
+            } else {
+                .other
+            }
         case 7:
             if name.equalsIgnoringCase("upgrade") {
                 .upgrade
             } else if name.equalsIgnoringCase("trailer") {
                 .trailer
+            } else if name.equalsIgnoringCase("referer") {
+                .referer
             } else {
                 .other
             }
+        case 9: name.equalsIgnoringCase("forwarded") ? .forwarded : .other
         case 10:
             if name.equalsIgnoringCase("connection") {
                 .connection
             } else if name.equalsIgnoringCase("keep-alive") {
                 .keepAlive
+            } else if name.equalsIgnoringCase("user-agent") {
+                .userAgent
             } else {
                 .other
             }

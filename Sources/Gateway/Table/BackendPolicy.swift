@@ -1,3 +1,5 @@
+package import FlowControl
+
 /// How a backend's endpoints are chosen, watched and spared. Times are in milliseconds.
 package struct BackendPolicy: Hashable, Sendable {
     package var loadBalancing: LoadBalancing
@@ -7,6 +9,7 @@ package struct BackendPolicy: Hashable, Sendable {
     package var outlierDetection: OutlierPolicy?
     package var slowStart: SlowStart?
     package var connections: ConnectionLimits
+    /// Bounds retries, whatever routes allow.
     package var retryBudget: RetryBudgetPolicy
     /// Below this share of usable endpoints, in percent, all endpoints are used: most of them being bad is more likely a fault of the
     /// checks, and the few that are left would drown. Zero never does so, unless no endpoint is usable at all.
@@ -86,48 +89,8 @@ extension BackendPolicy {
         }
     }
 
-    /// When an endpoint that answers badly is left out for a while (ejected), and for how long.
-    package struct OutlierPolicy: Hashable, Sendable {
-        /// Answers of 500 to 599 in a row, failures to answer included; zero switches the rule off.
-        package var consecutive5xx: Int
-        /// Answers of 502 to 504 and failures to answer in a row; zero switches the rule off.
-        package var consecutiveGatewayFailures: Int
-        /// How often success rates are compared.
-        package var interval: Int
-        /// Endpoints with fewer requests in an interval are not compared; zero switches the comparison off.
-        package var successRateMinimumRequests: Int
-        /// With fewer comparable endpoints nothing is compared.
-        package var successRateMinimumEndpoints: Int
-        /// An endpoint is an outlier below mean - factor * standard deviation of the success rates; in thousandths, 1900 is 1.9.
-        package var successRateStandardDeviationFactor: Int
-        /// Multiplied with the number of ejections in a row.
-        package var baseEjectionTime: Int
-        package var maximumEjectionTime: Int
-        /// Of all endpoints, rounded down, but at least one, and never all.
-        package var maximumEjectedPercent: Int
-
-        package init(
-            consecutive5xx: Int = 5,
-            consecutiveGatewayFailures: Int = 5,
-            interval: Int = 10_000,
-            successRateMinimumRequests: Int = 100,
-            successRateMinimumEndpoints: Int = 5,
-            successRateStandardDeviationFactor: Int = 1900,
-            baseEjectionTime: Int = 30_000,
-            maximumEjectionTime: Int = 300_000,
-            maximumEjectedPercent: Int = 10
-        ) {
-            self.consecutive5xx = consecutive5xx
-            self.consecutiveGatewayFailures = consecutiveGatewayFailures
-            self.interval = interval
-            self.successRateMinimumRequests = successRateMinimumRequests
-            self.successRateMinimumEndpoints = successRateMinimumEndpoints
-            self.successRateStandardDeviationFactor = successRateStandardDeviationFactor
-            self.baseEjectionTime = baseEjectionTime
-            self.maximumEjectionTime = maximumEjectionTime
-            self.maximumEjectedPercent = maximumEjectedPercent
-        }
-    }
+    package typealias OutlierPolicy = FlowControl.OutlierPolicy
+    package typealias RetryBudgetPolicy = RetryBudget.Policy
 
     /// New and returned endpoints get their share of requests little by little. Has no effect on consistent hashes, and none while all
     /// endpoints are equally new.
@@ -163,17 +126,6 @@ extension BackendPolicy {
             self.maximumPending = maximumPending
             self.connectTimeout = connectTimeout
             self.idleTimeout = idleTimeout
-        }
-    }
-
-    /// Bounds retries, whatever routes allow: `percent` of the requests of the last ten seconds, and `minimumPerSecond` beyond that.
-    package struct RetryBudgetPolicy: Hashable, Sendable {
-        package var percent: Int
-        package var minimumPerSecond: Int
-
-        package init(percent: Int = 20, minimumPerSecond: Int = 10) {
-            self.percent = percent
-            self.minimumPerSecond = minimumPerSecond
         }
     }
 }

@@ -12,20 +12,25 @@ final class CompiledTable: @unchecked Sendable {
     let listeners: CompiledListeners
     /// What the rows of policies point to.
     private let policyStates: [TrafficPolicy: PolicyState]
+    /// In the order of the source.
+    let backends: [CompiledBackend]
 
     /// Counts tables up, so that a report can say which one is in force.
     let generation: Int
 
     /// - Parameter series: finds the number under which the metrics of a route and a backend are kept.
     /// - Parameter policies: keeps the states of policies from table to table.
+    /// - Parameter backends: of the source, in its order; a table of its own makes them where they are not given.
     init(
         _ source: RouteTable,
         generation: Int,
         listeners: CompiledListeners = .none,
         policies: PolicyRegistry = PolicyRegistry(),
+        backends: [CompiledBackend]? = nil,
         series: @escaping (MetricSeries) -> Int
     ) {
         self.source = source
+        self.backends = backends ?? BackendRegistry().compile(source.backends, now: 0)
         self.generation = generation
         self.listeners = listeners
         policyStates = policies.states(for: source.rules.lazy.flatMap(\.policies))
@@ -127,8 +132,35 @@ struct TableView: BitwiseCopyable {
         var requestTimeout: UInt32 = 0
         var backendTimeout: UInt32 = 0
         var policies = PolicyBuilder.RuleRows()
+        var retry = RetryRow()
+        var hashKey = HashKeyRow()
         /// For answers that no backend gave.
         var series: UInt32 = 0
+        /// The route's name, for the access log.
+        var route = ByteRange()
+    }
+
+    /// A rule's ``RetryPolicy``; times in milliseconds.
+    struct RetryRow: BitwiseCopyable {
+        /// No policy was given: what cannot do anything twice is sent again, as often as the gateway's configuration says.
+        var isStandard = true
+        var retries: UInt8 = 0
+        var conditions: RetryPolicy.Conditions = [.connectFailure, .reset]
+        var includesNonIdempotent = false
+        var perTryTimeout: UInt32 = 0
+        var baseInterval: UInt32 = 0
+        var maximumInterval: UInt32 = 0
+        /// Bytes; zero keeps only what came together with the head.
+        var maximumReplay: Int32 = 0
+        var statuses = StatusSet()
+    }
+
+    /// What the consistent hash of a rule's backends is taken of.
+    struct HashKeyRow: BitwiseCopyable {
+        enum Kind: UInt8 { case none, clientAddress, header, cookie }
+        var kind = Kind.none
+        /// Of the header in lower case, of the cookie as it is.
+        var name = ByteRange()
     }
 
     struct TargetRow: BitwiseCopyable {
@@ -136,6 +168,8 @@ struct TableView: BitwiseCopyable {
         var backend: UInt32 = TargetRow.none
         var weight: UInt32 = 0
         var series: UInt32 = 0
+        /// Of the backend, for the access log.
+        var name = ByteRange()
 
         static let none = UInt32.max
     }
@@ -208,5 +242,31 @@ struct RollingHash: BitwiseCopyable {
         var hash = RollingHash(seed: seed)
         for index in 0..<bytes.count { hash.add(bytes[index]) }
         return hash.value
+    }
+}
+
+/// Statuses from 400 to 599.
+struct StatusSet: BitwiseCopyable {
+    private var clientErrors: (UInt64, UInt64) = (0, 0)
+    private var serverErrors: (UInt64, UInt64) = (0, 0)
+
+    init() {}
+
+    init(_ statuses: [Int]) {
+        for status in statuses where (400..<600).contains(status) {
+            let bit = UInt64(1) << UInt64(status % 100 & 63)
+            switch (status / 100, status % 100 < 64) {
+            case (4, true): clientErrors.0 |= bit
+            case (4, false): clientErrors.1 |= bit
+            case (_, true): serverErrors.0 |= bit
+            case (_, false): serverErrors.1 |= bit
+            }
+        }
+    }
+
+    func contains(_ status: Int) -> Bool {
+        guard (400..<600).contains(status) else { return false }
+        let words = status < 500 ? clientErrors : serverErrors
+        return (status % 100 < 64 ? words.0 : words.1) >> UInt64(status % 100 & 63) & 1 == 1
     }
 }

@@ -46,6 +46,11 @@ struct ByteSpan: BitwiseCopyable {
         self.count = count
     }
 
+    static var empty: ByteSpan {
+        let nothing: StaticString = ""
+        return ByteSpan(nothing.utf8Start, 0)
+    }
+
     @inline(__always) subscript(index: Int) -> UInt8 { base[index] }
 
     @inline(__always) func dropFirst(_ n: Int) -> ByteSpan { ByteSpan(base + n, count - n) }

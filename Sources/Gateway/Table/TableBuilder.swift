@@ -20,6 +20,7 @@ struct TableBuilder {
     /// Taken out while it works, because it interns its texts here.
     private var policies: PolicyBuilder?
     private let policyStates: [TrafficPolicy: PolicyState]
+    private var hashKeys: [String: BackendPolicy.HashKey] = [:]
 
     private struct PathKey: Hashable {
         var host: UInt32
@@ -48,7 +49,10 @@ struct TableBuilder {
     }
 
     mutating func add(_ table: RouteTable) {
-        for (index, backend) in table.backends.enumerated() { backendIndexes[backend.name] = UInt32(index) }
+        for (index, backend) in table.backends.enumerated() {
+            backendIndexes[backend.name] = UInt32(index)
+            if case .consistentHash(let key) = backend.policy.loadBalancing { hashKeys[backend.name] = key }
+        }
         policies = PolicyBuilder(table, states: policyStates)
         for rule in table.rules { add(rule) }
     }
@@ -92,6 +96,7 @@ struct TableBuilder {
     private mutating func row(_ rule: RouteTable.Rule) -> TableView.RuleRow {
         var row = TableView.RuleRow()
         row.series = UInt32(series(MetricSeries(route: rule.route, backend: "")))
+        row.route = intern(rule.route)
         row.targets = addTargets(rule)
         row.totalWeight = row.targets.indices.reduce(0) { $0 + targets[$1].weight }
         row.requestChanges = add(rule.filters.requestHeaders)
@@ -104,6 +109,10 @@ struct TableBuilder {
         row.requestTimeout = UInt32(clamping: rule.timeouts.request ?? 0)
         row.backendTimeout = UInt32(clamping: rule.timeouts.backendRequest ?? 0)
         row.policies = addPolicies(rule)
+        if let retry = rule.retry { row.retry = TableView.RetryRow(retry) }
+        // A request has one hash: the first backend that wants one says of what.
+        let keys = rule.targets.compactMap(\.backend).compactMap { hashKeys[$0] }
+        row.hashKey = hashKey(keys.first)
         return row
     }
 
@@ -114,6 +123,15 @@ struct TableBuilder {
         return builder.add(rule) { intern($0) }
     }
 
+    private mutating func hashKey(_ key: BackendPolicy.HashKey?) -> TableView.HashKeyRow {
+        switch key {
+        case nil: TableView.HashKeyRow()
+        case .clientAddress: TableView.HashKeyRow(kind: .clientAddress)
+        case .header(let name): TableView.HashKeyRow(kind: .header, name: intern(name.lowercased()))
+        case .cookie(let name): TableView.HashKeyRow(kind: .cookie, name: intern(name))
+        }
+    }
+
     private mutating func addTargets(_ rule: RouteTable.Rule) -> RowRange {
         let start = targets.count
         for target in rule.targets where target.weight > 0 {
@@ -121,7 +139,8 @@ struct TableBuilder {
                 TableView.TargetRow(
                     backend: target.backend.flatMap { backendIndexes[$0] } ?? TableView.TargetRow.none,
                     weight: UInt32(clamping: min(target.weight, 1_000_000)),
-                    series: UInt32(series(MetricSeries(route: rule.route, backend: target.backend ?? "")))
+                    series: UInt32(series(MetricSeries(route: rule.route, backend: target.backend ?? ""))),
+                    name: intern(target.backend ?? "")
                 )
             )
         }
@@ -340,5 +359,19 @@ extension RouteTable.Path {
         var path = Substring(path)
         while path.hasSuffix("/") { path.removeLast() }
         return String(path)
+    }
+}
+
+extension TableView.RetryRow {
+    init(_ policy: RetryPolicy) {
+        isStandard = false
+        retries = UInt8(clamping: min(10, max(0, policy.retries)))
+        conditions = policy.conditions
+        includesNonIdempotent = policy.includesNonIdempotent
+        perTryTimeout = UInt32(clamping: policy.perTryTimeout ?? 0)
+        baseInterval = UInt32(clamping: policy.baseInterval)
+        maximumInterval = UInt32(clamping: policy.maximumInterval)
+        maximumReplay = Int32(clamping: min(policy.maximumReplay, BufferPool.largest))
+        statuses = StatusSet(policy.conditions.contains(.statusCodes) ? policy.statusCodes : [])
     }
 }

@@ -1,0 +1,64 @@
+#define _GNU_SOURCE
+#include "AllocationCounter.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+static atomic_bool is_counting;
+static pthread_t wanted;
+static atomic_ullong allocations;
+
+static inline void count(atomic_ullong *counter) {
+    if (__builtin_expect(atomic_load_explicit(&is_counting, memory_order_acquire), 0) &&
+        pthread_equal(pthread_self(), wanted))
+        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+
+void *malloc(size_t size) {
+    count(&allocations);
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t number, size_t size) {
+    count(&allocations);
+    return __libc_calloc(number, size);
+}
+
+void *realloc(void *old, size_t size) {
+    count(&allocations);
+    return __libc_realloc(old, size);
+}
+
+void *memalign(size_t alignment, size_t size) {
+    count(&allocations);
+    return __libc_memalign(alignment, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
+
+int posix_memalign(void **result, size_t alignment, size_t size) {
+    void *made = memalign(alignment, size);
+    if (!made) return 12;  // ENOMEM
+    *result = made;
+    return 0;
+}
+#endif
+
+void allocation_counter_start(uint64_t thread) {
+    wanted = (pthread_t)thread;
+    atomic_store(&allocations, 0);
+    atomic_store(&is_counting, true);
+}
+
+uint64_t allocation_counter_stop(void) {
+    atomic_store(&is_counting, false);
+    return atomic_load(&allocations);
+}
