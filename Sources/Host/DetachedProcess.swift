@@ -32,6 +32,26 @@ package struct DetachedProcess: Hashable, Sendable {
         return process.isRunning ? process : nil
     }
 
+    /// Returns when nothing is left of the process that `pidFile` names, at the latest after `deadline`. A process that was killed
+    /// counts as ended before its last thread is, which still holds its ports while it waits for the disk.
+    package static func waitUntilReleased(pidFile: FilePath, within deadline: Duration = .seconds(10)) async throws {
+        guard let text = try? String(contentsOfFile: pidFile.string, encoding: .utf8),
+            let pid = text.split(separator: " ").first.flatMap({ pid_t($0) })
+        else { return }
+        let end = ContinuousClock.now + deadline
+        while find(pidFile: pidFile) == nil, hasThreads(pid), ContinuousClock.now < end {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// Whether threads go on without the first one, as only those of a process that ends do.
+    private static func hasThreads(_ pid: pid_t) -> Bool {
+        let threads = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")
+        guard let threads, threads.count > 1 else { return false }
+        let stat = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) ?? ""
+        return stat.contains(") Z ")
+    }
+
     /// Starts `command` and records it; returns once the program is being executed.
     /// - Parameter pidFile: `nil` for a program that records itself, with ``recordSelf(pidFile:)``.
     package static func start(_ command: Command, logFile: FilePath, pidFile: FilePath?) throws -> DetachedProcess {

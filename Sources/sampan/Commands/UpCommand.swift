@@ -24,20 +24,25 @@ struct UpCommand: AsyncParsableCommand {
         let home = home.value
         let saved = try Settings.load(from: home)
         let settings = try wantedSettings(saved ?? Settings())
-        if DetachedProcess.find(pidFile: home.pidFile("server")) != nil {
+        let pidFile = home.pidFile("server")
+        if DetachedProcess.find(pidFile: pidFile) != nil {
             guard settings == saved else {
                 throw HostError(
                     "the platform is running with other settings; stop it with 'sampan down', then start it again"
                 )
             }
-        } else {
-            try inspectMachine(home, settings)
-            try settings.save(to: home)
-            if foreground { return try await ServerProcess(home: home, settings: settings).run() }
-            try startServer(home)
+            if let status = try await statusWhenReady(home) { return try show(status, home) }
+            // It was just ending, as a server does that was killed.
         }
-        let status = try await waitUntilReady(home)
-        try output.print(status, text: welcome(home, status))
+        try await DetachedProcess.waitUntilReleased(pidFile: pidFile)
+        try inspectMachine(home, settings)
+        try settings.save(to: home)
+        if foreground { return try await ServerProcess(home: home, settings: settings).run() }
+        try startServer(home)
+        guard let status = try await statusWhenReady(home) else {
+            throw HostError("the server ended while starting; the end of \(home.logFile("server")) says why")
+        }
+        try show(status, home)
     }
 
     // MARK: - Private
@@ -78,13 +83,16 @@ struct UpCommand: AsyncParsableCommand {
         _ = try DetachedProcess.start(command, logFile: home.logFile("server"), pidFile: home.pidFile("server"))
     }
 
-    private func waitUntilReady(_ home: Home) async throws -> PlatformStatus {
+    private func show(_ status: PlatformStatus, _ home: Home) throws {
+        try output.print(status, text: welcome(home, status))
+    }
+
+    /// `nil` when the server ended before it was ready.
+    private func statusWhenReady(_ home: Home) async throws -> PlatformStatus? {
         let deadline = ContinuousClock.now + .seconds(120)
         var progress = Progress()
         while ContinuousClock.now < deadline {
-            guard DetachedProcess.find(pidFile: home.pidFile("server")) != nil else {
-                throw HostError("the server ended while starting; the end of \(home.logFile("server")) says why")
-            }
+            guard DetachedProcess.find(pidFile: home.pidFile("server")) != nil else { return nil }
             if let status = try? await ControlClient(home).status() {
                 if status.ready { return status }
                 progress.show(status)

@@ -13,6 +13,7 @@ struct PlatformShutdown: Sendable {
 
     func stopServer() async throws {
         await DetachedProcess.find(pidFile: home.pidFile("server"))?.stop(grace: .seconds(20))
+        await OrphanedPrograms(home: home).end()
         try? FileManager.default.removeItem(atPath: home.controlSocket.string)
     }
 
