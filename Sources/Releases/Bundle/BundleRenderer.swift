@@ -62,7 +62,7 @@ struct BundleRenderer {
         return Rendering(
             bundle: bundle,
             sources: Dictionary(sources, uniquingKeysWith: { first, _ in first }),
-            notes: generated.notes + imageHints(generated.documents)
+            notes: generated.notes + imageHints(manifests)
         )
     }
 
