@@ -68,7 +68,7 @@ struct OutlierDetectionTests {
 
     /// Random reports: the share that is ejected, the last endpoint in use and the time out of use keep their bounds.
     @Test(arguments: 0..<20) func keepsItsBoundsOnRandomSchedules(_ seed: UInt64) {
-        var random = SeededGenerator(seed)
+        var random = SeededGenerator(seed: seed)
         var endpoints = Array(0..<Int.random(in: 1...20, using: &random))
         let policy = OutlierPolicy(
             successRateMinimumRequests: 1,
@@ -104,20 +104,5 @@ struct OutlierDetectionTests {
             #expect(detection.ejectedCount == since.count)
             #expect(detection.ejectedCount < max(2, endpoints.count))
         }
-    }
-}
-
-/// splitmix64: the same schedule for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
     }
 }

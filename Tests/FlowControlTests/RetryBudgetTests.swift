@@ -39,7 +39,7 @@ struct RetryBudgetTests {
 
     /// A storm: whatever comes, retries stay within share and floor in every interval.
     @Test(arguments: 0..<20) func keepsItsBoundsOnRandomSchedules(_ seed: UInt64) {
-        var random = SeededGenerator(seed)
+        var random = SeededGenerator(seed: seed)
         let policy = RetryBudget.Policy(
             percent: Int.random(in: 0...60, using: &random),
             minimumPerSecond: Int.random(in: 0...20, using: &random)

@@ -61,9 +61,10 @@ import Testing
         let policy = BackendPolicy(connections: .init(maximumPerEndpoint: 1, maximumPending: 2))
         try await withDataPlane(.single([server.port], policy: policy)) { plane in
             let answers = try await Self.together(plane, 8)
-            #expect(answers.filter { $0.status == 200 }.count == 3)
+            let seen = answers.map { "\($0.status) \($0["Proxy-Status"] ?? "")" }.joined(separator: ", ")
+            #expect(answers.filter { $0.status == 200 }.count == 3, "\(seen)")
             let refused = answers.filter { $0.status == 503 }
-            #expect(refused.count == 5)
+            #expect(refused.count == 5, "\(seen)")
             #expect(refused.allSatisfy { $0["Proxy-Status"] == "sampan; error=connection_limit_reached" })
         }
     }

@@ -7,7 +7,7 @@ import Testing
 
 /// What a request costs with every kind of policy on its route.
 @Suite(.serialized) struct PolicyCostTests {
-    private static var isOptimized: Bool {
+    static var isOptimized: Bool {
         var isDebug = false
         assert(
             {
