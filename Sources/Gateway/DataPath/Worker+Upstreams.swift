@@ -11,7 +11,8 @@ extension Worker {
             if upstream.pointee.isReadable { closeIdle(upstream) }
         case .active: activeReady(upstream)
         case .tunnel: pumpTunnel(slab[upstream.pointee.peer])
-        case .handshake, .head, .held, .paced, .pending, .waiting, .copying, .exchange, .flushing, .discarding, .lingering:
+        case .handshake, .head, .held, .paced, .pending, .waiting, .copying, .exchange, .flushing, .discarding,
+            .lingering:
             break
         }
     }
