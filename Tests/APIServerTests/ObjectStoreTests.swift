@@ -141,7 +141,9 @@ struct ObjectStoreTests {
         let definition = try api.service.definition(.configMaps)
         let isDone = Shared(false)
         let writer = Task.detached { @Sendable in
-            for index in 0... where !isDone.value {
+            var index = 0
+            while !isDone.value {
+                index += 1
                 let map = Sample.configMap("m", data: ["v": "\(index)"])
                 let key = StoreKey(collection: "configmaps", namespace: "default", name: "m")
                 let current = api.service.store.object(key)

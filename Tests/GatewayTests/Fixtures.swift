@@ -79,7 +79,7 @@ extension DataPlane {
 
 /// Waits until `condition` holds; fails after the deadline.
 func eventually(
-    within seconds: Double = 5,
+    within seconds: Double = 15,
     _ condition: () async throws -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
 ) async throws {

@@ -34,6 +34,22 @@ import Testing
         }
     }
 
+    /// A server that answers nothing before the gate is open.
+    private final class Gate: Sendable {
+        private let isOpen = Mutex(false)
+
+        func open() { isOpen.withLock { $0 = true } }
+
+        func server() throws -> RawServer {
+            try RawServer { connection in
+                while try connection.readMessage(isResponse: false) != nil {
+                    while !self.isOpen.withLock(\.self) { usleep(1000) }
+                    try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                }
+            }
+        }
+    }
+
     private static func together(_ plane: DataPlane, _ count: Int) async throws -> [RawConnection.Message] {
         try await withThrowingTaskGroup(of: RawConnection.Message.self) { group in
             for _ in 0..<count {
@@ -56,32 +72,38 @@ import Testing
     }
 
     @Test func turnsAwayWhatCannotWait() async throws {
-        let slow = Slow()
-        let server = try slow.server(microseconds: 600_000)
+        let gate = Gate()
+        let server = try gate.server()
         let policy = BackendPolicy(connections: .init(maximumPerEndpoint: 1, maximumPending: 2))
-        try await withDataPlane(.single([server.port], policy: policy)) { plane in
-            let answers = try await Self.together(plane, 8)
-            let seen = answers.map { "\($0.status) \($0["Proxy-Status"] ?? "")" }.joined(separator: ", ")
-            #expect(answers.filter { $0.status == 200 }.count == 3, "\(seen)")
-            let refused = answers.filter { $0.status == 503 }
-            #expect(refused.count == 5, "\(seen)")
-            #expect(refused.allSatisfy { $0["Proxy-Status"] == "sampan; error=connection_limit_reached" })
+        let table = RouteTable.single([server.port], policy: policy)
+        try await withDataPlane(table, configure: { $0.holdTimeout = 60_000 }) { plane in
+            async let served = Self.together(plane, 3)
+            try await eventually { plane.value(of: .inFlight) == 3 && plane.value(of: .pending) == 2 }
+            for answer in try await Self.together(plane, 5) {
+                #expect(answer.status == 503)
+                #expect(answer["Proxy-Status"] == "sampan; error=connection_limit_reached")
+            }
+            gate.open()
+            #expect(try await served.map(\.status) == [200, 200, 200])
         }
     }
 
     @Test func forgetsClientsThatLeaveTheQueue() async throws {
-        let slow = Slow()
-        let server = try slow.server(microseconds: 900_000)
+        let gate = Gate()
+        let server = try gate.server()
         let policy = BackendPolicy(connections: .init(maximumPerEndpoint: 1))
-        try await withDataPlane(.single([server.port], policy: policy)) { plane in
+        let table = RouteTable.single([server.port], policy: policy)
+        try await withDataPlane(table, configure: { $0.holdTimeout = 60_000 }) { plane in
             async let first = Self.together(plane, 1)
-            try await eventually { plane.value(of: .inFlight) == 1 }
+            try await eventually { plane.value(of: .inFlight) == 1 && server.accepted == 1 }
             let leaving = try (0..<3).map { _ in try RawConnection(port: plane.port) }
             for client in leaving { try client.send(get()) }
             try await eventually { plane.value(of: .pending) == 3 }
             async let last = Self.together(plane, 1)
             try await eventually { plane.value(of: .pending) == 4 }
             for client in leaving { client.reset() }
+            try await eventually { plane.value(of: .pending) == 1 }
+            gate.open()
             #expect(try await first[0].status == 200)
             #expect(try await last[0].status == 200)
             try await eventually { plane.value(of: .pending) == 0 && plane.value(of: .inFlight) == 0 }

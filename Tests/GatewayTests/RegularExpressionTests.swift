@@ -157,10 +157,13 @@ struct RegularExpressionTests {
         }
     }
 
-    @Test(arguments: 0..<8) func agreesWithFoundation(_ seed: Int) throws {
+    @Test(arguments: 0..<8) func agreesWithFoundation(_ seed: Int) async throws {
         var generator = Generator(random: SeededGenerator(seed: UInt64(seed) + 1))
         var matches = 0
-        for _ in 0..<250 {
+        var mistakes: [String] = []
+        for _ in 0..<100 {
+            // Long work: the tests beside this one are to go on meanwhile.
+            await Task.yield()
             let pattern = generator.pattern(4)
             let expression = try RegularExpression(pattern)
             let reference = try NSRegularExpression(pattern: "\\A(?:\(pattern))\\z")
@@ -169,17 +172,19 @@ struct RegularExpressionTests {
                 let range = NSRange(text.startIndex..., in: text)
                 let expected = reference.firstMatch(in: text, range: range) != nil
                 matches += expected ? 1 : 0
-                #expect(expression.matches(text.utf8) == expected, "\(pattern) and \(text)")
+                if expression.matches(text.utf8) != expected { mistakes.append("\(pattern) and \(text)") }
             }
         }
-        #expect(matches > 100)
+        #expect(mistakes == [])
+        #expect(matches > 50)
     }
 
     /// Whatever is given, it is read or refused within its bounds.
-    @Test(arguments: 0..<4) func readsOrRefusesAnything(_ seed: Int) {
+    @Test(arguments: 0..<4) func readsOrRefusesAnything(_ seed: Int) async {
         var random = SeededGenerator(seed: UInt64(seed) + 77)
         let signs = Array("ab()[]{}|*+?.^$\\-,:0123<>P=!idwsxä")
         for _ in 0..<2000 {
+            await Task.yield()
             let length = Int.random(in: 0...14, using: &random)
             let pattern = String((0..<length).map { _ in signs.randomElement(using: &random)! })
             guard let expression = try? RegularExpression(pattern) else { continue }

@@ -140,7 +140,7 @@ import Testing
         let summary = try await run(plan)
         #expect(summary.outcomes == ["good": 300])
         #expect(summary.connections == 300)
-        #expect(backend.statistics.connections == 300)
+        try await waitUntil("the back end to have counted them") { backend.statistics.connections == 300 }
     }
 
     @Test func classesHaveTheirOwnSharesAndPaths() async throws {
