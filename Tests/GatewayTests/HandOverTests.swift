@@ -131,8 +131,10 @@ import Testing
 
     @Test func whatIsUnderWayIsFinishedByThePredecessor() async throws {
         let isHeld = Mutex(true)
+        let isUnderWay = Mutex(false)
         let server = try RawServer { connection in
             while let request = try connection.readMessage(isResponse: false) {
+                if request.startLine.contains("/slow") { isUnderWay.withLock { $0 = true } }
                 while request.startLine.contains("/slow"), isHeld.withLock(\.self) { usleep(1000) }
                 try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             }
@@ -146,7 +148,7 @@ import Testing
                 return client
             }
             async let slow = onThread { try RawConnection(port: port).exchange(get("/slow")) }
-            try await eventually { server.accepted >= 2 }
+            try await eventually { isUnderWay.withLock(\.self) }
             _ = try await line.start(takesOver: true)
             // New connections are the successor's already; the old one serves once more and says that it was the last time.
             try await onThread {

@@ -89,11 +89,13 @@ final class ContainerdFixture: Sendable {
     // MARK: - Private
 
     private func tearDown() {
-        if process.isRunning {
-            process.terminate()
-            process.waitUntilExit()
+        process.terminate()
+        // Shims of pods that were left hold the pipe by which the end of their parent is seen.
+        while !shims().isEmpty {
+            for shim in shims() { kill(shim, SIGKILL) }
+            usleep(20_000)
         }
-        for shim in shims() { kill(shim, SIGKILL) }
+        process.waitUntilExit()
         usleep(100_000)
         unmountAll()
         let link = Process()

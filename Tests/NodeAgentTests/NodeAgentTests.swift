@@ -376,7 +376,8 @@ import Testing
                     container["command"] = ["/bin/sh", "-c", .string(Self.obedient)]
                     pod["spec", "containers"] = .array([container])
                 }
-                try await waitUntil("back-off") {
+                // A registry that refuses connections gets a moment to come up first.
+                try await waitUntil("back-off", within: .seconds(40)) {
                     fixture.status("imageless")?["state", "waiting", "reason"] == "ImagePullBackOff"
                 }
                 try await waitUntil("configuration") {

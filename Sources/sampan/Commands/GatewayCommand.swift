@@ -63,7 +63,8 @@ struct GatewayCommand: AsyncParsableCommand {
                 adminSocket: socket ?? "\(NSTemporaryDirectory())/sampan-gateway-\(getpid()).sock",
                 adminPort: adminPort ?? file.admin.port,
                 file: .init(path: path, configuration: file, reloads: reloads),
-                dataPath: file.settings
+                dataPath: file.settings,
+                accessLog: file.accessLog
             ),
             client: nil,
             logger: logger
