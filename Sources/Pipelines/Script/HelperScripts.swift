@@ -101,20 +101,13 @@ enum HelperScripts {
         . "$B/http.sh"
         . "$J/settings"
 
-        # Unpacks LENGTH bytes. They are counted: a tar that is cut off between two files looks whole.
+        # Unpacks LENGTH bytes. They are counted before: a tar that is cut off between two files looks whole.
         unpack() {
-            rm -f "$S/tmp/counter"
-            mkfifo "$S/tmp/counter"
-            wc -c <"$S/tmp/counter" >"$S/tmp/counted" &
-            tee "$S/tmp/counter" | {
-                tar -x -o -f - -C "$CI_PROJECT_DIR"
-                code=$?
-                cat >/dev/null
-                exit $code
-            }
+            cat >"$S/tmp/archive" || return 1
+            [ "$(stat -c %s "$S/tmp/archive")" -eq "${LENGTH:--1}" ] || return $LOST
+            tar -x -o -f "$S/tmp/archive" -C "$CI_PROJECT_DIR"
             code=$?
-            wait $!
-            [ "$(cat "$S/tmp/counted")" -eq "${LENGTH:--1}" ] || return $LOST
+            rm -f "$S/tmp/archive"
             return $code
         }
         fetch_archive() {
