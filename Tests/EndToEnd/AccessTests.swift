@@ -80,7 +80,8 @@ import Testing
           image: busybox:1.36
           environment: daily
           script:
-            - list() { wget -qO- --no-check-certificate --header "Authorization: Bearer $(cat \(tokenFile))" "https://kubernetes.default.svc/api/v1/namespaces/$1/pods" 2>&1 || true; }
+            - |
+              list() { wget -qO- --no-check-certificate --header "Authorization: Bearer $(cat \(tokenFile))" "https://kubernetes.default.svc/api/v1/namespaces/$1/pods" 2>&1 || true; }
             - list $KUBE_NAMESPACE | grep -q '"kind":"PodList"' && echo own namespace answered
             - list default
             - grep -q kubernetes.default.svc $KUBECONFIG
