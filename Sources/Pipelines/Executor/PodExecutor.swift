@@ -203,7 +203,7 @@ package struct PodExecutor: JobExecutor {
         _ trace: JobTrace
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await pump(container, assignment, trace) }
+            group.addTask { try await pump(container, assignment, box, trace) }
             group.addTask {
                 _ = await box.first { $0.hasEnded(container) || $0.isOver }
                 try await clock.sleep(for: configuration.logDrain)
@@ -213,7 +213,23 @@ package struct PodExecutor: JobExecutor {
         }
     }
 
-    private func pump(_ container: String, _ assignment: JobAssignment, _ trace: JobTrace) async throws {
+    /// A log may break off while its container runs, as when the platform starts again; a section that is begun once more leaves out
+    /// what the trace has. Only a log that was opened after the container's end is whole.
+    private func pump(
+        _ container: String,
+        _ assignment: JobAssignment,
+        _ box: PodBox,
+        _ trace: JobTrace
+    ) async throws {
+        while true {
+            let isOver = await box.current.map { $0.hasEnded(container) || $0.isOver } ?? true
+            try await copyOnce(container, assignment, trace)
+            if isOver { return }
+            try await Task.sleep(for: .milliseconds(25))
+        }
+    }
+
+    private func copyOnce(_ container: String, _ assignment: JobAssignment, _ trace: JobTrace) async throws {
         var section = try TraceSection(container, of: trace, secrets: assignment.secrets)
         do {
             let bytes = try await client.logs(
