@@ -80,6 +80,6 @@ struct AdminPort: Service {
             onServerRunning: { channel in onPort(channel.localAddress?.port ?? port) },
             logger: quiet
         )
-        try await application.run()
+        try await application.runUntilCancelled(logger: quiet)
     }
 }

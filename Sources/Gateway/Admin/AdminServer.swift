@@ -57,7 +57,7 @@ struct AdminServer: Service {
             logger: quiet
         )
         do {
-            try await application.run()
+            try await application.runUntilCancelled(logger: quiet)
             started.finish()
         } catch {
             started.finish(throwing: error)
