@@ -127,8 +127,12 @@ extension RegistryStorage {
         }
         guard isDue else { return }
         for identifier in try DurableFile.names(in: root.appending("uploads")) {
-            let data = folder(ofUpload: identifier).appending("data")
-            guard now - (DurableFile.status(data)?.modified ?? 0) > Self.uploadLifetime else { continue }
+            let folder = folder(ofUpload: identifier)
+            // An upload that is just being started has a folder, but no data yet.
+            guard
+                let newest = DurableFile.status(folder.appending("data")) ?? DurableFile.status(folder),
+                now - newest.modified > Self.uploadLifetime
+            else { continue }
             guard uploads.withLock({ $0.claim(identifier).isFree }) else { continue }
             defer { uploads.withLock { $0.release(identifier, nil) } }
             try removeUpload(identifier)

@@ -176,6 +176,18 @@ struct RegistryHTTPTests {
         }
     }
 
+    @Test func sparesUploadsThatAreJustBeingStarted() async throws {
+        try await LiveRegistry.run { registry in
+            let begun = registry.storage.root.string + "/uploads/" + UUID().uuidString.lowercased()
+            try FileManager.default.createDirectory(atPath: begun, withIntermediateDirectories: true)
+            let now = Int(Date().timeIntervalSince1970)
+            try registry.storage.removeExpiredUploads(now: now + 3600)
+            #expect(FileManager.default.fileExists(atPath: begun))
+            try registry.storage.removeExpiredUploads(now: now + RegistryStorage.uploadLifetime + 7200)
+            #expect(!FileManager.default.fileExists(atPath: begun))
+        }
+    }
+
     @Test func takesOneBlobFromManyAtOnce() async throws {
         try await LiveRegistry.run { registry in
             let blob = [UInt8](repeating: 42, count: 3 << 20)
