@@ -65,7 +65,7 @@ extension Container {
             sandboxID: sandboxID,
             name: status.metadata.name,
             attempt: Int(status.metadata.attempt),
-            state: State(status.state),
+            state: status.wasStartCutOff ? .created : State(status.state),
             createdAt: Timestamp(nanoseconds: status.createdAt) ?? Timestamp(seconds: 0),
             startedAt: Timestamp(nanoseconds: status.startedAt),
             finishedAt: Timestamp(nanoseconds: status.finishedAt),
@@ -78,6 +78,15 @@ extension Container {
             annotations: status.annotations,
             logPath: status.logPath
         )
+    }
+}
+
+extension Runtime_V1_ContainerStatus {
+    /// containerd gives a start up when the agent that asked for it goes away, and calls the container one that has exited. It never
+    /// ran: an agent that comes back may start it, even where nothing is to be run twice.
+    fileprivate var wasStartCutOff: Bool {
+        state == .containerExited && reason == "StartError"
+            && ["context canceled", "signal: killed"].contains { message.contains($0) }
     }
 }
 
