@@ -52,7 +52,9 @@ extension Repository {
     private func checkOut(_ commit: String, of request: SourceRequest, into tree: String) async throws {
         try FileManager.default.createDirectory(atPath: tree, withIntermediateDirectories: true)
         _ = try await git.run(["init", "--quiet", "--template=", tree])
-        var fetch = ["fetch", "--quiet", "--no-tags"]
+        // What goes from one folder of this machine to the next is not worth the time that making it small takes.
+        var fetch = ["-c", "core.compression=0", "fetch", "--quiet", "--no-tags"]
+        fetch.append("--upload-pack=git -c core.compression=0 -c pack.window=0 upload-pack")
         if request.depth > 0 { fetch.append("--depth=\(request.depth)") }
         // The file protocol honours --depth; a plain path would not.
         _ = try await git.run(fetch + ["file://\(path)", commit], in: tree, timeout: .seconds(600))
