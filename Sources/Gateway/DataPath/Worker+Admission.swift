@@ -281,10 +281,15 @@ extension Worker {
             jitter: random()
         )
         client.pointee.exchange.status = refusal.status
+        client.pointee.exchange.error = refusal.error
         var writer = HeadWriter(scratch, capacity: Self.scratchSize)
         refusal.writeHead(to: &writer)
         finishLocalHead(client, &writer)
-        if !client.pointee.exchange.isHead { refusal.writeBody(to: &writer) }
+        if !client.pointee.exchange.isHead {
+            let start = writer.count
+            refusal.writeBody(to: &writer)
+            client.pointee.exchange.responseBytes = UInt64(writer.count - start)
+        }
         guard send(writer.bytes, toClient: client) else { return }
         responseFinished(client)
     }
