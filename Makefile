@@ -1,5 +1,6 @@
 # make demo    a commit's whole journey on this machine, ending with a live URL
 # make test    everything that passes without special hardware
+# make test-optimized  the gateway's tests built with the optimizer: what a request costs
 # make bench   comparisons with peers
 # make format  lay the sources out
 
@@ -12,7 +13,7 @@ TESTING := nginx-light haproxy wrk curl openssl python3 python3-pip
 
 export SAMPAN_WARNINGS_AS_ERRORS ?= 1
 
-.PHONY: demo test unit end-to-end lint format build packages test-packages bench
+.PHONY: demo test test-optimized unit end-to-end lint format build packages test-packages bench
 
 packages:
 	@Scripts/install-packages $(RUNTIME) $(KUBECTL) $(LIBRARIES)
@@ -31,6 +32,9 @@ test: test-packages lint
 	Scripts/test-rooms
 	swift test --skip-build --no-parallel --filter EndToEndTests
 
+test-optimized: test-packages
+	Scripts/test-optimized Gateway
+
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
 
@@ -41,3 +45,4 @@ bench: test-packages build
 	Benchmarks/run "$$(swift build -c release --show-bin-path)/sampan"
 	Benchmarks/load-generator "$$(swift build -c release --show-bin-path)/sampan"
 	Benchmarks/data-path "$$(swift build -c release --show-bin-path)/sampan"
+	Benchmarks/gateway-features "$$(swift build -c release --show-bin-path)/sampan"

@@ -36,6 +36,9 @@ let system = Target.Dependency.product(name: "SystemPackage", package: "swift-sy
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
+/// Names a room whose tests are built alone and with the optimizer; see Scripts/test-optimized.
+let optimizedRoom = ProcessInfo.processInfo.environment["SAMPAN_OPTIMIZED_ROOM"]
+
 func room(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
 }
@@ -234,3 +237,26 @@ let package = Package(
         ),
     ]
 )
+
+if let optimizedRoom { keepOnly("\(optimizedRoom)Tests", of: package, testable: optimizedRoom) }
+
+/// Leaves one target and what it needs, and lets tests see the inside of `testable` in a release build.
+func keepOnly(_ name: String, of package: Package, testable: String) {
+    var needed: Set = [name]
+    while true {
+        let more = package.targets.filter { needed.contains($0.name) }.flatMap(\.dependencies).compactMap { each in
+            switch each {
+            case .byNameItem(let name, _), .targetItem(let name, _): name
+            default: nil
+            }
+        }
+        guard !needed.isSuperset(of: more) else { break }
+        needed.formUnion(more)
+    }
+    package.targets.removeAll { !needed.contains($0.name) }
+    for target in package.targets {
+        if target.name == testable { target.swiftSettings?.append(.unsafeFlags(["-enable-testing"])) }
+        // What is measured is the room; its tests take minutes less this way.
+        if target.name == name { target.swiftSettings?.append(.unsafeFlags(["-Onone"])) }
+    }
+}

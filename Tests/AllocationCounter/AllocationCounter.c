@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "AllocationCounter.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -8,7 +9,7 @@
 
 static atomic_bool is_counting;
 static pthread_t wanted;
-static atomic_ullong allocations;
+static atomic_ullong allocations, references;
 
 static inline void count(atomic_ullong *counter) {
     if (__builtin_expect(atomic_load_explicit(&is_counting, memory_order_acquire), 0) &&
@@ -52,13 +53,33 @@ int posix_memalign(void **result, size_t alignment, size_t size) {
 }
 #endif
 
+// The program's own definitions come before those of Swift's runtime, for everything that is linked with it.
+#define COUNTED(type, name, parameters, arguments)                          \
+    type name parameters {                                                  \
+        static type(*of_runtime) parameters;                                \
+        if (!of_runtime)                                                    \
+            of_runtime = (type(*) parameters)dlsym(RTLD_NEXT, #name);       \
+        count(&references);                                                 \
+        return of_runtime arguments;                                        \
+    }
+
+COUNTED(void *, swift_retain, (void *object), (object))
+COUNTED(void *, swift_retain_n, (void *object, uint32_t n), (object, n))
+COUNTED(void *, swift_bridgeObjectRetain, (void *object), (object))
+COUNTED(void, swift_release, (void *object), (object))
+COUNTED(void, swift_release_n, (void *object, uint32_t n), (object, n))
+COUNTED(void, swift_bridgeObjectRelease, (void *object), (object))
+
 void allocation_counter_start(uint64_t thread) {
     wanted = (pthread_t)thread;
     atomic_store(&allocations, 0);
+    atomic_store(&references, 0);
     atomic_store(&is_counting, true);
 }
 
-uint64_t allocation_counter_stop(void) {
+thread_costs thread_costs_stop(void) {
     atomic_store(&is_counting, false);
-    return atomic_load(&allocations);
+    return (thread_costs){.allocations = atomic_load(&allocations), .references = atomic_load(&references)};
 }
+
+uint64_t allocation_counter_stop(void) { return thread_costs_stop().allocations; }

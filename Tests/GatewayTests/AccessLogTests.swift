@@ -1,3 +1,4 @@
+import FlowControl
 import Foundation
 import Testing
 
@@ -58,6 +59,30 @@ import Testing
                 #expect(second["status"] as? Int == 505)
                 #expect(second["error"] as? String == "http_request_error")
                 #expect(second["method"] == nil)
+            }
+        }
+    }
+
+    @Test func notesWhichPolicyRefused() async throws {
+        let server = try RawServer.echo()
+        var table = RouteTable.single([server.port])
+        table.rules[0].policies = [
+            TrafficPolicy(name: "rate", .rateLimit(RateLimit(requests: 1, per: 60_000, burst: 0)))
+        ]
+        try await Self.withFolder { folder in
+            let path = "\(folder)/access.log"
+            try await withDataPlane(table, accessLog: .init(path: path)) { plane in
+                let refused = try await onThread {
+                    let client = try RawConnection(port: plane.port)
+                    _ = try client.exchange(get())
+                    return try client.exchange(get()).body.count
+                }
+                try await eventually { Self.lines(path).count == 2 }
+                let objects = try Self.objects(path)
+                #expect(objects[0]["error"] == nil)
+                #expect(objects[1]["status"] as? Int == 429)
+                #expect(objects[1]["error"] as? String == "http_request_denied")
+                #expect(objects[1]["responseBytes"] as? Int == refused)
             }
         }
     }

@@ -1,68 +1,204 @@
 import AllocationCounter
 import FlowControl
 import Foundation
+import TestKit
 import Testing
 
 @testable import Gateway
 
 /// What a request in steady state costs, with everything on that can be: metrics, access log, request id, checks, outliers, retries.
+///
+/// Code that is not optimized keeps values in boxes, so some of it means something only in a release build: `make test-optimized`.
 @Suite(.serialized) struct CostTests {
-    private static func withEverything(_ body: (DataPlane) async throws -> Void) async throws {
+    #if DEBUG
+    static let isOptimized = false
+    #else
+    static let isOptimized = true
+    #endif
+
+    // MARK: - Memory
+
+    @Test(.enabled(if: isOptimized), arguments: CostCase.allCases) func allocatesNothing(_ each: CostCase) async throws
+    {
+        try await each.withPlane { plane, port in
+            let costs = try await each.costs(ofRequests: 500, at: port, in: plane)
+            #expect(costs.allocations == 0)
+            #expect(costs.references == 0)
+        }
+    }
+
+    /// The counters see what is there to be seen, also in this build.
+    @Test func countsAllocationsAndReferencesWhereThereAreSome() async throws {
+        try await CostCase.plain.withPlane { plane, _ in
+            allocation_counter_start(try #require(plane.threads.first))
+            plane.publish(.single([1]))
+            try await eventually { plane.adoptedGeneration == 2 }
+            let costs = thread_costs_stop()
+            #expect(costs.allocations > 0)
+            #expect(costs.references > 0)
+        }
+    }
+
+    @Test func keepsNoMoreThanHalfAKilobyteOfAConnection() {
+        #expect(MemoryLayout<Connection>.stride <= 512)
+    }
+
+    // MARK: - System calls
+
+    @Test func costsFourSocketCalls() async throws {
+        try await CostCase.policies.withPlane { plane, port in
+            let before = plane.socketCalls
+            _ = try await CostCase.policies.costs(ofRequests: 500, at: port, in: plane)
+            // Of the requests, and of those before them that made the connections.
+            #expect(Double(plane.socketCalls - before) / 550 <= 4.05)
+            for policy in plane.policies { #expect(policy.value(of: .passed) == 550, "\(policy.policy.name)") }
+            #expect(plane.policies.count == 10)
+        }
+    }
+
+    /// While requests come faster than they are served, which is when their cost matters: then each turn of the loop serves many.
+    @Test(.enabled(if: CostTests.seesSystemCalls)) func costsFourSystemCallsUnderLoad() async throws {
+        try await NginxTests.withNginx(keepsConnections: true) { backend, _ in
+            try await withDataPlane(.single([backend])) { plane in
+                let counter = syscall_counter_open("gateway-0")
+                try #require(counter >= 0)
+                defer { syscall_counter_close(counter) }
+                let load = Task { try await Self.wrk(plane.port, connections: 256) }
+                try await eventually { plane.value(of: .clients) == 256 && plane.requests > 10_000 }
+                let before = (syscall_counter_read(counter), plane.requests, plane.socketCalls)
+                try await eventually { plane.requests >= before.1 + 20_000 }
+                let requests = plane.requests - before.1
+                let calls = syscall_counter_read(counter) - before.0
+                let socketCalls = plane.socketCalls - before.2
+                #expect(Double(calls) / Double(requests) <= 4.3)
+                // What the gateway says of itself is what the kernel sees.
+                #expect(Double(socketCalls) / Double(requests) <= 4.1)
+                #expect(calls >= Int64(socketCalls) * 99 / 100)
+                try await load.value
+            }
+        }
+    }
+
+    /// Whether the kernel lets this process count its own system calls.
+    static let seesSystemCalls: Bool = {
+        let counter = syscall_counter_open(ProcessInfo.processInfo.processName)
+        if counter >= 0 { syscall_counter_close(counter) }
+        return counter >= 0 || counter == -ESRCH
+    }()
+
+    private static func wrk(_ port: Int, connections: Int) async throws {
+        let arguments = ["-t1", "-c\(connections)", "-d4s", "http://127.0.0.1:\(port)/status"]
+        #expect(try await Shell.run("wrk", arguments).contains("requests in"))
+    }
+}
+
+/// A gateway with everything on, and one kind of client.
+enum CostCase: CaseIterable {
+    case plain
+    case policies
+    case tls
+
+    /// One of each kind, none of which is ever reached.
+    static let tenPolicies: [TrafficPolicy] = [
+        TrafficPolicy(name: "rate", .rateLimit(RateLimit(requests: 1_000_000))),
+        TrafficPolicy(name: "even", .rateLimit(RateLimit(requests: 1_000_000, maximumWait: 1000))),
+        TrafficPolicy(name: "warm", .rateLimit(RateLimit(requests: 1_000_000, warmUp: WarmUp()))),
+        TrafficPolicy(name: "address", .rateLimit(RateLimit(requests: 1_000_000, key: .clientAddress))),
+        TrafficPolicy(name: "tenant", .rateLimit(RateLimit(requests: 1_000_000, key: .header("X-Tenant")))),
+        TrafficPolicy(name: "related", .related(RelatedLimit(route: "default/all", requests: 1_000_000))),
+        TrafficPolicy(name: "flying", .concurrency(ConcurrencyLimit(maximum: 1000))),
+        TrafficPolicy(name: "each", .concurrency(ConcurrencyLimit(maximum: 1000, key: .host))),
+        TrafficPolicy(
+            name: "overload",
+            .loadShedding(
+                LoadShedding(
+                    classes: [
+                        PriorityClass(name: "paid", selectors: [.header(name: "X-Plan", value: "paid")]),
+                        PriorityClass(name: "free"),
+                    ],
+                    initialCap: 1000
+                )
+            )
+        ),
+        TrafficPolicy(name: "breaker", .circuitBreaker(CircuitBreaker(slowRatio: 0.9))),
+    ]
+
+    private static let request = get(
+        "/a/b?c",
+        extra: "User-Agent: test\r\nCookie: a=b\r\nX-Tenant: a\r\nX-Plan: paid\r\n"
+    )
+
+    func withPlane(_ body: (DataPlane, Int) async throws -> Void) async throws {
         let servers = try (0..<3).map { try RawServer.echo(name: "s\($0)") }
+        let path = FileManager.default.temporaryDirectory.path + "/cost-\(UInt32.random(in: 0 ... .max)).log"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let plane = try DataPlane(
+            ports: .init(host: "127.0.0.1", plain: 0, tls: self == .tls ? 0 : nil),
+            workers: 1,
+            configuration: DataPathConfiguration(),
+            table: try await table(servers.map(\.port)),
+            accessLog: .init(path: path)
+        )
+        defer {
+            plane.stop(within: 0)
+            for server in servers { server.stop() }
+        }
+        try plane.listen()
+        try await body(plane, plane.tlsPort ?? plane.port)
+    }
+
+    private func table(_ ports: [Int]) async throws -> RouteTable {
         let policy = BackendPolicy(
             outlierDetection: .init(),
             slowStart: .init(),
             connections: .init(maximumPerEndpoint: 1000)
         )
-        let table = RouteTable.single(servers.map(\.port), retry: RetryPolicy(), policy: policy)
-        let path = FileManager.default.temporaryDirectory.path + "/cost-\(UInt32.random(in: 0 ... .max)).log"
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        try await withDataPlane(table, accessLog: .init(path: path)) { plane in
-            try await Self.exchange(plane, 50)
-            try await body(plane)
+        var table = RouteTable.single(ports, retry: RetryPolicy(), policy: policy)
+        if self == .policies { table.rules[0].policies = Self.tenPolicies }
+        if self == .tls {
+            let certificate = try await TestCertificates.usual()
+            table.listeners = [.init(name: "tls", tls: .init(certificates: [certificate]))]
         }
+        return table
     }
 
-    private static func exchange(_ plane: DataPlane, _ count: Int) async throws {
-        try await onThread {
-            let client = try RawConnection(port: plane.port)
-            for _ in 0..<count {
-                #expect(try client.exchange(get("/a/b?c", extra: "User-Agent: test\r\nCookie: a=b\r\n")).status == 200)
+    /// What the worker's thread does for requests on one connection that has served some before.
+    func costs(ofRequests count: Int, at port: Int, in plane: DataPlane) async throws -> thread_costs {
+        let worker = try #require(plane.threads.first)
+        let held = plane.value(of: .bufferBytes)
+        let costs = try await onThread {
+            let exchange = try client(port)
+            for _ in 0..<50 { try exchange() }
+            allocation_counter_start(worker)
+            defer { _ = thread_costs_stop() }
+            for _ in 0..<count { try exchange() }
+            return thread_costs_stop()
+        }
+        #expect(held == 0 || plane.value(of: .bufferBytes) == held)
+        return costs
+    }
+
+    private func client(_ port: Int) throws -> () throws -> Void {
+        if self == .tls {
+            let client = try SecureConnection(port: port)
+            return {
+                let head = try client.exchange(Self.request).head
+                #expect(head.hasPrefix("HTTP/1.1 200 "))
             }
         }
-        try await eventually { plane.value(of: .clients) == 0 }
-    }
-
-    /// Code that is not optimized keeps values in boxes, so this means something only in a release build.
-    @Test(.enabled(if: PolicyCostTests.isOptimized)) func allocatesNothing() async throws {
-        try await Self.withEverything { plane in
-            let bytes = plane.value(of: .bufferBytes)
-            // The client's connection is made before counting: memory for connections grows in large pieces.
-            allocation_counter_start(try #require(plane.threads.first))
-            try await Self.exchange(plane, 500)
-            let allocations = allocation_counter_stop()
-            #expect(allocations == 0)
-            #expect(plane.value(of: .bufferBytes) == bytes)
+        let client = try RawConnection(port: port)
+        return {
+            let status = try client.exchange(Self.request).status
+            #expect(status == 200)
         }
     }
+}
 
-    @Test func countsAllocationsWhereThereAreSome() async throws {
-        try await Self.withEverything { plane in
-            allocation_counter_start(try #require(plane.threads.first))
-            plane.publish(.single([1]))
-            try await eventually { plane.adoptedGeneration == 2 }
-            let allocations = allocation_counter_stop()
-            #expect(allocations > 0)
-        }
-    }
+extension DataPlane {
+    var socketCalls: UInt64 { value(of: .receiveCalls) + value(of: .sendCalls) }
 
-    @Test func costsFourSocketCalls() async throws {
-        try await Self.withEverything { plane in
-            let before = plane.value(of: .receiveCalls) + plane.value(of: .sendCalls)
-            try await Self.exchange(plane, 500)
-            let calls = plane.value(of: .receiveCalls) + plane.value(of: .sendCalls) - before
-            #expect(Double(calls) / 500 <= 4.3)
-            #expect(MemoryLayout<Connection>.stride <= 512)
-        }
+    /// Answered so far, over all routes.
+    var requests: UInt64 {
+        series.indices.reduce(0) { $0 + words(ofSeries: $1).prefix(WorkerMetrics.classes).reduce(0, +) }
     }
 }

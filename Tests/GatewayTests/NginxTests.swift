@@ -8,6 +8,7 @@ import Testing
     /// Runs `body` with the port and the folder of a server; files below `www` in the folder are served.
     static func withNginx(
         locations: String = "location /status { return 204; }",
+        keepsConnections: Bool = false,
         _ body: (Int, String) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.path + "/nginx-\(UInt32.random(in: 0 ... .max))"
@@ -21,7 +22,7 @@ import Testing
             daemon off; master_process off; pid \(folder)/pid; error_log \(folder)/error.log;
             events { worker_connections 512; }
             http {
-              access_log off; keepalive_requests 5; client_body_temp_path \(folder)/body;
+              access_log off; keepalive_requests \(keepsConnections ? 1_000_000_000 : 5); client_body_temp_path \(folder)/body;
               server {
                 listen 127.0.0.1:\(port); root \(folder)/www;
                 \(locations)

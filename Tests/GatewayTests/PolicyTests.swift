@@ -292,6 +292,82 @@ import Testing
         }
     }
 
+    // MARK: - Rules that answer themselves
+
+    private static func answering(_ policies: [TrafficPolicy]) -> RouteTable {
+        var fixed = RouteTable.Filters()
+        fixed.response = .init(status: 503, body: "closed")
+        var moved = RouteTable.Filters()
+        moved.redirect = .init(host: "new.test", status: 301)
+        let path = RouteTable.Match(path: .prefix("/old"))
+        return RouteTable(rules: [
+            .init(route: "old", matches: [path], filters: moved, policies: policies),
+            .init(route: "fixed", filters: fixed, policies: policies),
+        ])
+    }
+
+    @Test func limitsRulesThatAnswerThemselves() async throws {
+        let limit = RateLimit(requests: 1, per: 60_000, burst: 1, key: .path)
+        try await withDataPlane(Self.answering([TrafficPolicy(name: "rate", .rateLimit(limit))])) { plane in
+            let port = plane.port
+            try await onThread {
+                let client = try RawConnection(port: port)
+                for (path, status) in [("/old/a", 301), ("/", 503)] {
+                    for _ in 0..<2 { #expect(try client.exchange(get(path)).status == status) }
+                    let refused = try client.exchange(get(path))
+                    #expect(refused.status == 429)
+                    #expect(refused["Proxy-Status"] == "sampan; error=http_request_denied")
+                }
+            }
+            #expect(Self.count(plane, "rate", .passed) == 4)
+            #expect(Self.count(plane, "rate", .limited) == 2)
+        }
+    }
+
+    /// Each answer waits for its turn and is then what it would have been at once.
+    @Test func spacesRulesThatAnswerThemselves() async throws {
+        let limit = RateLimit(requests: 100, burst: 0, maximumWait: 1000)
+        try await withDataPlane(Self.answering([TrafficPolicy(name: "even", .rateLimit(limit))])) { plane in
+            let port = plane.port
+            let start = ContinuousClock.now
+            try await onThread {
+                let clients = try (0..<10).map { _ in try RawConnection(port: port) }
+                for client in clients[..<5] { try client.send(get("/old/a?b")) }
+                for client in clients[5...] { try client.send(get()) }
+                for client in clients[..<5] {
+                    let answer = try client.readResponse()
+                    #expect(answer.status == 301)
+                    #expect(answer["Location"] == "http://new.test/old/a?b")
+                }
+                for client in clients[5...] {
+                    let answer = try client.readResponse()
+                    #expect(answer.status == 503)
+                    #expect(answer.text == "closed")
+                }
+            }
+            #expect(ContinuousClock.now - start >= .milliseconds(80))
+            #expect(Self.count(plane, "even", .queued) >= 1)
+        }
+    }
+
+    /// A breaker protects a backend; an answer of the rule's own says nothing of one, whatever its status.
+    @Test func keepsABreakerClosedWhereTheRuleAnswers() async throws {
+        let breaker = CircuitBreaker(minimumRequests: 1, errorRatio: 0.1)
+        let policies = [
+            TrafficPolicy(name: "one", .concurrency(ConcurrencyLimit(maximum: 1))),
+            TrafficPolicy(name: "breaker", .circuitBreaker(breaker)),
+        ]
+        try await withDataPlane(Self.answering(policies)) { plane in
+            let port = plane.port
+            try await onThread {
+                let client = try RawConnection(port: port)
+                for _ in 0..<20 { #expect(try client.exchange(get()).text == "closed") }
+            }
+            #expect(Self.count(plane, "one", .passed) == 20)
+            #expect(Self.count(plane, "breaker", .passed) == 20)
+        }
+    }
+
     // MARK: - Requests in flight
 
     @Test func limitsWhatIsInFlight() async throws {

@@ -48,6 +48,23 @@ import Testing
         }
     }
 
+    /// The head stays readable until the answer is written, also when it had to be kept because it came in pieces.
+    @Test func redirectsAHeadThatComesInPieces() async throws {
+        var filters = RouteTable.Filters()
+        filters.redirect = .init(scheme: "https", status: 301)
+        let table = RouteTable(rules: [RouteTable.Rule(route: "moved", filters: filters)])
+        try await withDataPlane(table) { plane in
+            try await onThread {
+                let client = try RawConnection(port: plane.port)
+                try client.send("GET /abc/def?g=h HT")
+                usleep(20_000)
+                try client.send("TP/1.1\r\nHost: example.test\r\n\r\n")
+                let answer = try client.readResponse()
+                #expect(answer["Location"] == "https://example.test/abc/def?g=h")
+            }
+        }
+    }
+
     // MARK: - Copies
 
     private static func mirroring(

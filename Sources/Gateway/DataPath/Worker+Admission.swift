@@ -110,12 +110,13 @@ extension Worker {
             client.pointee.phase = .exchange
             let exchange = client.pointee.exchange
             guard let view = topology.tables[exchange.table].pointee.view else { continue }
-            let rows = view.rules[Int(exchange.rule)].policies
-            if rows.forTurn.count == 0 || admitTurn(client, view, rows.forTurn, clinux_monotonic()) {
-                chooseBackend(client)
-            } else {
+            let rule = view.rules[Int(exchange.rule)]
+            let rows = rule.policies.forTurn
+            guard rows.count == 0 || admitTurn(client, view, rows, clinux_monotonic()) else {
                 respondRefused(client, view, expectsContinue: false)
+                continue
             }
+            if rule.answersItself { answerForRule(client, rule, view) } else { chooseBackend(client) }
         }
     }
 
@@ -214,9 +215,10 @@ extension Worker {
     }
 
     /// Gives back what the policies still count for an exchange that ends. One that got no answer is an error of the backend if the gateway
-    /// had to say so; else the client gave up, and nobody knows.
+    /// had to say so; else the client gave up, or the rule answered itself, and nobody knows.
     func releaseAdmission(_ exchange: Exchange) {
-        release(exchange, !exchange.hasResponseHead && exchange.status >= 500 ? .error : .none)
+        let isAsked = exchange.backend != Connection.none
+        release(exchange, isAsked && !exchange.hasResponseHead && exchange.status >= 500 ? .error : .none)
     }
 
     private func release(_ exchange: Exchange, _ outcome: CircuitBreakerState.Outcome) {
@@ -281,10 +283,15 @@ extension Worker {
             jitter: random()
         )
         client.pointee.exchange.status = refusal.status
+        client.pointee.exchange.error = refusal.error
         var writer = HeadWriter(scratch, capacity: Self.scratchSize)
         refusal.writeHead(to: &writer)
         finishLocalHead(client, &writer)
-        if !client.pointee.exchange.isHead { refusal.writeBody(to: &writer) }
+        if !client.pointee.exchange.isHead {
+            let start = writer.count
+            refusal.writeBody(to: &writer)
+            client.pointee.exchange.responseBytes = UInt64(writer.count - start)
+        }
         guard send(writer.bytes, toClient: client) else { return }
         responseFinished(client)
     }

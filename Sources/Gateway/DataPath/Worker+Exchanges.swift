@@ -23,13 +23,8 @@ extension Worker {
         let match = head.methodClass == .connect ? nil : view.lookup(key)
         if let match {
             take(client, match, key, view)
-            guard view.rules[match.rule].redirect.status == 0 else {
-                keepRest(client, head, bytes, used: head.length, isInput: isInput)
-                return redirect(client, head, headBytes, match, view)
-            }
-            guard view.rules[match.rule].response.status == 0 else {
-                keepRest(client, head, bytes, used: head.length, isInput: isInput)
-                return answerDirectly(client, view.rules[match.rule], view)
+            if view.rules[match.rule].answersItself {
+                return answerForRule(client, head, bytes, match, key, view, isInput: isInput)
             }
         }
         if configuration.maximumBody > 0, head.body.announcedLength > configuration.maximumBody {
@@ -141,7 +136,7 @@ extension Worker {
         return taken
     }
 
-    private mutating func keepRest(
+    mutating func keepRest(
         _ client: ConnectionPointer,
         _ head: RequestHead,
         _ bytes: ByteSpan,
@@ -345,37 +340,6 @@ extension Worker {
         writer.append("\r\n")
     }
 
-    /// RFC 9110 §15.4; the location is absolute, as Gateway API asks.
-    private mutating func redirect(
-        _ client: ConnectionPointer,
-        _ head: RequestHead,
-        _ bytes: ByteSpan,
-        _ match: RouteMatch,
-        _ view: TableView
-    ) {
-        let row = view.rules[match.rule].redirect
-        client.pointee.exchange.status = row.status
-        var writer = HeadWriter(scratch, capacity: Self.scratchSize)
-        writer.append("HTTP/1.1 ")
-        writer.append(decimal: UInt64(row.status))
-        writer.append(" ")
-        writer.append(LocalResponse.reason(Int(row.status)))
-        writer.append("\r\nContent-Length: 0\r\nProxy-Status: sampan; details=\"redirected by the route\"")
-        writer.append("\r\nLocation: ")
-        LocationWriter(
-            request: head,
-            head: bytes,
-            match: match,
-            view: view,
-            redirect: row,
-            isTLS: client.pointee.door.isTLS
-        ).write(to: &writer)
-        writer.append("\r\n")
-        finishLocalHead(client, &writer)
-        guard send(writer.bytes, toClient: client) else { return }
-        responseFinished(client)
-    }
-
     // MARK: - The end
 
     /// Counts the exchange and lets go of everything it held.
@@ -399,51 +363,5 @@ extension Worker {
     mutating func exchangeTimedOut(_ client: ConnectionPointer) {
         if client.pointee.peer != Connection.none { dropUpstream(slab[client.pointee.peer]) }
         respond(client, .responseTimeout)
-    }
-}
-
-/// Writes the target of a redirect.
-struct LocationWriter: BitwiseCopyable {
-    let request: RequestHead
-    let head: ByteSpan
-    let match: RouteMatch
-    let view: TableView
-    let redirect: TableView.RedirectRow
-    /// Of the request; its scheme is kept where the rule names none.
-    let isTLS: Bool
-
-    func write(to writer: inout HeadWriter) {
-        if redirect.scheme.isEmpty {
-            writer.append(isTLS ? "https" : "http")
-        } else {
-            writer.append(view.text(redirect.scheme))
-        }
-        writer.append("://")
-        writer.append(redirect.host.isEmpty ? head.slice(request.host) : view.text(redirect.host))
-        writePort(to: &writer)
-        PathWriter(path: head.slice(request.path), prefixLength: match.prefixLength, view: view)
-            .write(redirect.path, to: &writer)
-        if request.hasQuery {
-            writer.append("?")
-            writer.append(head.slice(request.query))
-        }
-    }
-
-    /// Gateway API: the port given; else the scheme's own when a scheme is given; else the one of the request.
-    private func writePort(to writer: inout HeadWriter) {
-        if redirect.port != 0 {
-            let isUsual = redirect.port == (isHTTPS ? 443 : 80)
-            guard !isUsual else { return }
-            writer.append(":")
-            writer.append(decimal: UInt64(redirect.port))
-        } else if redirect.scheme.isEmpty {
-            let start = Int(request.host.start + request.host.count)
-            let end = Int(request.authority.start + request.authority.count)
-            if end > start, head[start] == ASCII.colon { writer.append(ByteSpan(head.base + start, end - start)) }
-        }
-    }
-
-    private var isHTTPS: Bool {
-        redirect.scheme.isEmpty ? isTLS : view.text(redirect.scheme).equalsIgnoringCase("https")
     }
 }

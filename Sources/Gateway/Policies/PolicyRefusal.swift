@@ -12,6 +12,9 @@ struct PolicyRefusal: BitwiseCopyable {
         return row.mechanism.sheds ? 503 : 429
     }
 
+    /// RFC 9209 §2.3
+    var error: ProxyError { row.mechanism.sheds ? .destinationUnavailable : .httpRequestDenied }
+
     /// Everything up to the fields that concern the connection.
     func writeHead(to writer: inout HeadWriter) {
         writer.append("HTTP/1.1 ")
@@ -29,9 +32,8 @@ struct PolicyRefusal: BitwiseCopyable {
         writer.append("\r\nRetry-After: ")
         writer.append(decimal: delaySeconds)
         writeRateLimit(to: &writer)
-        // RFC 9209 §2.3
         writer.append("\r\nProxy-Status: sampan; error=")
-        writer.append(row.mechanism.sheds ? "destination_unavailable" : "http_request_denied")
+        writer.append(error.token)
         writer.append("\r\n")
     }
 
