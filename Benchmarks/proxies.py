@@ -45,16 +45,15 @@ def sampan(program, folder, port, setup):
     if setup.has_tls:
         certificate_file, key_file = certificate(folder)
         tls = f", tls: {{certificates: [{{certificateFile: {certificate_file}, keyFile: {key_file}}}]}}"
-    rules = "\n".join(
-        f"      - {{matches: [{{path: {{prefix: {path}}}}}], backends: [back]}}" for path in setup.paths())
+    routes = "\n".join(
+        f"  - {{name: r{number}, rules: [{{matches: [{{path: {{prefix: {path}}}}}], backends: [back]}}]}}"
+        for number, path in enumerate(setup.paths()))
     (folder / "gateway.yaml").write_text(f"""\
 workers: 1
 listeners:
   - {{name: web, address: 127.0.0.1, port: {port}{tls}}}
 routes:
-  - name: all
-    rules:
-{rules}
+{routes}
 backends:
   back: {{endpoints: ["127.0.0.1:{setup.backend_port}"]}}
 """)

@@ -1,30 +1,55 @@
 /// The slow loop of load shedding: each half second, how many requests in flight make the backend work well?
 ///
-/// Compares the latency that nine in ten stay below with that of an unloaded backend. More than half as much again means that requests
-/// wait in the backend: the cap shrinks in proportion. Less, while the cap is in use, lets it grow by its square root. Errors and answers
-/// that come too late shrink it at once.
+/// Compares the mean latency with that of an unloaded backend. By Little's law the requests in flight that just keep the backend busy are
+/// its rate times its unloaded latency; the cap tends to half as many again, so that there is always a request at hand when a place becomes
+/// free, and the wait for it stays short. Means are compared with means: service times that vary a lot look alike with and without load.
+/// Above that the cap shrinks in proportion. Below, while it refuses requests, it grows by up to half each time.
 ///
-/// The latency of an unloaded backend is the least of the last minute, taken from half seconds in which less than half the cap was used.
-/// After half a minute without such, the cap goes down to two thirds for a half second to look.
+/// Answers that say "overloaded", or come too late, shrink it at once when they are more than usual by a twentieth.
+///
+/// The unloaded latency is learnt in half seconds in which less than half the cap was used. After half a minute in which latencies were
+/// higher than that, the cap goes down to two thirds for a half second to look.
 ///
 /// Bound: always between ``LoadShedding/minimumCap`` and ``LoadShedding/maximumCap``, and, while the backend is the limit, at most what it
-/// answers in half the deadline (Little's law), so that nothing that was let in is answered too late.
+/// answers in half the deadline, so that nothing that was let in is answered too late.
 struct CapGradient: BitwiseCopyable {
     static let tolerance = 0.5
+    /// Answers after which older ones no longer count for the unloaded latency.
+    static let memory = 500.0
 
     /// What happened in the last half second.
     struct Sample {
-        /// Seconds; `nil` when too few were answered to tell.
-        var lowLatency: Double?
-        var highLatency: Double?
+        /// Mean seconds, none counted with more than the deadline; `nil` when too few were answered to tell.
+        var latency: Double?
         var answers: Double
-        /// Of these, errors and such that came after the deadline.
+        /// Of these, such that said "overloaded", or came after the deadline.
         var failures: Double
+        /// Answers per second in the best tenth of a second.
+        var bestRate: Double
         /// Whether the cap refused requests.
         var isLimited: Bool
         var highestInFlight: Double
         /// Length of the time, in seconds.
         var time: Double
+    }
+
+    /// What is known of the backend without load: sums over the last answers.
+    private struct Unloaded: BitwiseCopyable {
+        var answers = 0.0
+        var seconds = 0.0
+        var failures = 0.0
+
+        mutating func add(_ sample: Sample, latency: Double) {
+            // Much less than what was known is the truth: it cannot be due to load.
+            if sample.answers >= 100, latency < 0.8 * seconds / answers { self = Unloaded() }
+            answers += sample.answers
+            seconds += sample.answers * latency
+            failures += sample.failures
+            let part = min(1, CapGradient.memory / answers)
+            answers *= part
+            seconds *= part
+            failures *= part
+        }
     }
 
     private(set) var cap: Double
@@ -33,9 +58,7 @@ struct CapGradient: BitwiseCopyable {
     /// Seconds.
     private let deadline: Double
 
-    private var lows = InlineArray<12, Double>(repeating: .infinity)
-    private var slot = 0
-    private var slotAge = 0.0
+    private var unloaded = Unloaded()
     private var sinceLow = 0.0
     private(set) var isDipping = false
 
@@ -50,11 +73,7 @@ struct CapGradient: BitwiseCopyable {
     var capInForce: Double { isDipping ? max(minimum, cap * 2 / 3) : cap }
 
     /// Seconds; `nil` before the first answers.
-    var unloadedLatency: Double? {
-        var least = Double.infinity
-        for index in 0..<lows.count { least = min(least, lows[index]) }
-        return least.isFinite ? least : nil
-    }
+    var unloadedLatency: Double? { unloaded.answers > 0 ? unloaded.seconds / unloaded.answers : nil }
 
     mutating func update(_ sample: Sample) {
         learn(sample)
@@ -65,44 +84,42 @@ struct CapGradient: BitwiseCopyable {
             sinceLow = 0
         }
         guard !wasDipping, sample.answers > 0 else { return }
-        if sample.failures > 0.05 * sample.answers {
+        if isFailing(sample) {
             cap *= 0.7
-        } else if let high = sample.highLatency, let unloaded = unloadedLatency {
-            let gradient = min(1, max(0.5, unloaded * (1 + Self.tolerance) / high))
-            follow(gradient, isInUse: sample.isLimited || sample.highestInFlight > cap / 2)
+        } else if let latency = sample.latency, let unloadedLatency {
+            follow(unloadedLatency * (1 + Self.tolerance) / max(latency, 1e-9), isLimited: sample.isLimited)
         }
-        if sample.isLimited { cap = min(cap, max(minimum, sample.answers / sample.time * deadline / 2)) }
+        if sample.isLimited { cap = min(cap, sample.bestRate * deadline / 2) }
         cap = min(maximum, max(minimum, cap))
     }
 
     // MARK: - Private
 
-    private mutating func follow(_ gradient: Double, isInUse: Bool) {
-        let room = gradient == 1 ? cap.squareRoot() : max(2, cap.squareRoot() / 4)
-        let next = 0.8 * cap + 0.2 * (gradient * cap + room)
-        if next < cap || isInUse { cap = next }
+    private func isFailing(_ sample: Sample) -> Bool {
+        let usual = unloaded.answers > 0 ? unloaded.failures / unloaded.answers : 0
+        return sample.failures > (usual + 0.05) * sample.answers
+    }
+
+    /// - Parameter gradient: what the cap should be, in parts of what it is.
+    private mutating func follow(_ gradient: Double, isLimited: Bool) {
+        switch gradient {
+        case ..<1: cap *= 1 - 0.5 * (1 - max(0.5, gradient))
+        case ..<1.25: if isLimited { cap *= 1 + 0.5 * (gradient - 1) }
+        // Nothing waits in the backend: the cap alone keeps requests from it.
+        default: if isLimited { cap *= min(gradient, 1 + Self.tolerance) }
+        }
     }
 
     private mutating func learn(_ sample: Sample) {
-        slotAge += sample.time
-        if slotAge >= 5 {
-            slotAge = 0
-            slot = (slot + 1) % lows.count
-            // The last value stays until there is another, so that a busy minute does not forget.
-            if hasOtherLow { lows[slot] = .infinity }
-        }
-        let isLow = isDipping || !sample.isLimited && sample.highestInFlight < cap / 2
-        guard let low = sample.lowLatency else { return }
-        guard isLow || unloadedLatency == nil else {
+        guard let latency = sample.latency else { return }
+        let known = unloadedLatency
+        if isDipping || known == nil || !sample.isLimited && sample.highestInFlight < cap / 2 {
+            unloaded.add(sample, latency: latency)
+            sinceLow = 0
+        } else if !sample.isLimited, let known, latency <= 1.25 * known {
+            sinceLow = 0
+        } else {
             sinceLow += sample.time
-            return
         }
-        lows[slot] = min(lows[slot], low)
-        sinceLow = 0
-    }
-
-    private var hasOtherLow: Bool {
-        for index in 0..<lows.count where index != slot && lows[index].isFinite { return true }
-        return false
     }
 }

@@ -3,8 +3,10 @@ import Synchronization
 /// Runs a ``LoadShedding`` over shared words; times in nanoseconds of a monotonic clock.
 ///
 /// Bounds: with the cap L in force, a request passes only if fewer than L are in flight, or fewer of its class than the class's reserved
-/// part of L. So at most L plus the reserved parts are in flight, and a class is never refused by the cap while it uses less than its part.
-/// Requests of a class that the priority cut leaves out are refused before they reach the cap.
+/// part of L, or, with the priority cut, fewer than L of its class and more important ones and fewer than 2 L of all. So at most L plus the
+/// reserved parts are in flight, with the cut at most 2 L plus the reserved parts; a class is never refused by the cap while it uses less
+/// than its part, and with the cut not for less important ones that came before, but for what 2 L says. Requests of a class that the cut
+/// leaves out are refused before they reach the cap.
 ///
 /// The cap acts on each request. The loops run when a request finds that it is time: one thread at a time, the others go on with what is
 /// in force. What they look at is counted in a stripe per worker, which only that worker writes.
@@ -53,6 +55,17 @@ package struct LoadShedder: BitwiseCopyable, @unchecked Sendable {
         words[Word.cut].store(Self.word(.all), ordering: .releasing)
     }
 
+    /// How a request that passed was answered.
+    package enum Outcome: Sendable, BitwiseCopyable {
+        case good
+        /// An error that says nothing of load. How long it took says nothing either: errors are often quick.
+        case error
+        /// The backend said that it is overloaded, or did not answer.
+        case overload
+        /// Nobody knows: the client gave up, or another policy refused the request.
+        case none
+    }
+
     // MARK: - Requests
 
     /// - Parameter level: the number of the request's class, the most important one being zero.
@@ -74,7 +87,7 @@ package struct LoadShedder: BitwiseCopyable, @unchecked Sendable {
     package func finish(
         level: Int,
         worker: Int,
-        _ outcome: CircuitBreakerState.Outcome,
+        _ outcome: Outcome,
         startedAt start: UInt64,
         now: UInt64
     ) {
@@ -83,13 +96,13 @@ package struct LoadShedder: BitwiseCopyable, @unchecked Sendable {
     }
 
     /// The backend has begun to answer a request that passed; ``leave(level:)`` follows when the answer is complete.
-    package func answered(worker: Int, _ outcome: CircuitBreakerState.Outcome, startedAt start: UInt64, now: UInt64) {
+    package func answered(worker: Int, _ outcome: Outcome, startedAt start: UInt64, now: UInt64) {
         guard outcome != .none else { return }
         let stripe = stripe(worker)
         let latency = now > start ? now - start : 0
         stripe.add(.completions)
-        if outcome == .error || latency > deadline { stripe.add(.failures) }
-        stripe.add(latency: latency)
+        if outcome == .overload || latency > deadline { stripe.add(.failures) }
+        if outcome != .error { stripe.add(latency: latency) }
     }
 
     package func leave(level: Int) { words[Word.lanes].wrappingSubtract(Self.lane(level), ordering: .relaxed) }
@@ -97,7 +110,7 @@ package struct LoadShedder: BitwiseCopyable, @unchecked Sendable {
     package var cap: Int { Int(words[Word.cap].load(ordering: .relaxed)) }
 
     package func inFlight(level: Int) -> Int {
-        Int(words[Word.lanes].load(ordering: .relaxed) >> UInt64(level * 16) & 0xFFFF)
+        Int(Self.count(words[Word.lanes].load(ordering: .relaxed), level))
     }
 
     /// The part of a class's requests that the priority cut lets through.
@@ -117,9 +130,8 @@ package struct LoadShedder: BitwiseCopyable, @unchecked Sendable {
         let reserved = UInt64(Double(cap) * shares[level])
         var lanes = words[Word.lanes].load(ordering: .relaxed)
         while true {
-            let total = (lanes & 0xFFFF) + (lanes >> 16 & 0xFFFF) + (lanes >> 32 & 0xFFFF) + lanes >> 48
-            let own = lanes >> UInt64(level * 16) & 0xFFFF
-            guard own < 0xFFFF, total < cap || own < reserved else { return false }
+            let own = Self.count(lanes, level)
+            guard own < 0xFFFF, own < reserved || hasRoom(lanes, level, cap) else { return false }
             let (exchanged, found) = words[Word.lanes].weakCompareExchange(
                 expected: lanes,
                 desired: lanes + Self.lane(level),
@@ -129,6 +141,20 @@ package struct LoadShedder: BitwiseCopyable, @unchecked Sendable {
             lanes = found
         }
     }
+
+    @inline(__always)
+    private func hasRoom(_ lanes: UInt64, _ level: Int, _ cap: UInt64) -> Bool {
+        var important: UInt64 = 0
+        var total: UInt64 = 0
+        for each in 0..<LoadShedding.maximumClasses {
+            total += Self.count(lanes, each)
+            if each == level { important = total }
+        }
+        return total < cap || cuts && important < cap && total < 2 * cap
+    }
+
+    @inline(__always)
+    private static func count(_ lanes: UInt64, _ level: Int) -> UInt64 { lanes >> UInt64(level * 16) & 0xFFFF }
 
     // MARK: - The cut
 

@@ -58,8 +58,9 @@ struct PriorityCut: BitwiseCopyable {
 
     private mutating func expect(_ arrivals: InlineArray<4, Double>) {
         for index in 0..<LoadShedding.maximumClasses {
-            // A rise is believed at once, a fall takes a few tenths.
-            expected[index] = max(arrivals[index], 0.5 * (expected[index] + arrivals[index]))
+            // A rise is believed at once, and so is the end of a surge; smaller falls may be chance and take a few tenths.
+            let isOver = arrivals[index] < 0.5 * expected[index]
+            expected[index] = isOver ? arrivals[index] : max(arrivals[index], 0.5 * (expected[index] + arrivals[index]))
         }
     }
 

@@ -70,8 +70,15 @@ struct SheddingControl: BitwiseCopyable {
     private var adaptedAt: UInt64 = 0
     private var latencies = LatencyCounts(repeating: 0)
     private var highestInFlight = 0
+    /// Answers per second in the best tick since the last turn of the gradient.
+    private var bestRate = 0.0
+    /// Seconds.
+    private let deadline: Double
 
-    init(_ shedding: LoadShedding) { gradient = CapGradient(shedding) }
+    init(_ shedding: LoadShedding) {
+        gradient = CapGradient(shedding)
+        deadline = Double(shedding.deadline) / 1000
+    }
 
     mutating func tick(_ totals: SheddingTotals, inFlight: Int, now: UInt64) -> PriorityCut.Decision {
         let time = tickedAt == 0 || now <= tickedAt ? 1 : Double(now - tickedAt) / Double(LoadShedder.tick)
@@ -90,6 +97,7 @@ struct SheddingControl: BitwiseCopyable {
         lastTick = totals
         tickedAt = now
         highestInFlight = max(highestInFlight, inFlight)
+        bestRate = max(bestRate, sample.completions * 1e9 / Double(LoadShedder.tick))
         return cut.decide(sample)
     }
 
@@ -98,10 +106,10 @@ struct SheddingControl: BitwiseCopyable {
     mutating func adapt(_ totals: SheddingTotals, _ counts: LatencyCounts, now: UInt64) {
         let answers = totals.completions - lastGradient.completions
         let sample = CapGradient.Sample(
-            lowLatency: latency(counts, 0.1, of: answers),
-            highLatency: latency(counts, 0.9, of: answers),
+            latency: meanLatency(counts),
             answers: answers,
             failures: totals.failures - lastGradient.failures,
+            bestRate: bestRate,
             isLimited: totals.refusals > lastGradient.refusals,
             highestInFlight: Double(highestInFlight),
             time: adaptedAt == 0 ? 0.5 : Double(now - adaptedAt) / 1e9
@@ -111,16 +119,18 @@ struct SheddingControl: BitwiseCopyable {
         latencies = counts
         adaptedAt = now
         highestInFlight = 0
+        bestRate = 0
     }
 
-    /// The latency that a part of the new answers stays below; `nil` when they are too few.
-    private func latency(_ counts: LatencyCounts, _ part: Double, of answers: Double) -> Double? {
-        guard answers >= Self.fewestAnswers else { return nil }
-        var left = part * answers
+    /// Of the new answers; `nil` when they are too few.
+    private func meanLatency(_ counts: LatencyCounts) -> Double? {
+        var answers = 0.0
+        var seconds = 0.0
         for bucket in 0..<LatencyHistogram.buckets {
-            left -= Double(counts[bucket] - latencies[bucket])
-            if left <= 0 { return LatencyHistogram.seconds(of: bucket) }
+            let count = Double(counts[bucket] - latencies[bucket])
+            answers += count
+            seconds += count * min(deadline, LatencyHistogram.seconds(of: bucket))
         }
-        return nil
+        return answers >= Self.fewestAnswers ? seconds / answers : nil
     }
 }

@@ -204,7 +204,13 @@ extension Worker {
         forEachHold(of: exchange) { row, bit in
             switch row.pointee.mechanism {
             case .shedding(let shedder):
-                shedder.answered(worker: number, outcome, startedAt: exchange.admission.startedAt, now: time)
+                let load: LoadShedder.Outcome =
+                    switch exchange.status {
+                    case ..<500: .good
+                    case 503, 504: .overload
+                    default: .error
+                    }
+                shedder.answered(worker: number, load, startedAt: exchange.admission.startedAt, now: time)
             case .breaker(let breaker):
                 let ticket = exchange.admission.breakers[Int(row.pointee.breaker)]
                 breaker.finish(ticket, outcome, startedAt: exchange.admission.startedAt, now: time)
@@ -229,8 +235,14 @@ extension Worker {
             case .concurrency(let limiter, let word): limiter.release(word)
             case .keyedConcurrency(let limiter): limiter.release(admission.concurrencyTicket)
             case .shedding(let shedder):
-                let level = Int(admission.level)
-                shedder.finish(level: level, worker: number, outcome, startedAt: admission.startedAt, now: time)
+                shedder.finish(
+                    level: Int(admission.level),
+                    worker: number,
+                    // It got no answer, or its answer has been noted.
+                    outcome == .error ? .overload : .none,
+                    startedAt: admission.startedAt,
+                    now: time
+                )
             case .breaker(let breaker):
                 let ticket = admission.breakers[Int(row.pointee.breaker)]
                 breaker.finish(ticket, outcome, startedAt: admission.startedAt, now: time)
