@@ -13,19 +13,9 @@ import Testing
             let runtime = try CRIRuntime(socketPath: fixture.configuration.socketPath)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await runtime.run() }
-                let specification = SandboxSpecification(
-                    name: "one",
-                    namespace: "default",
-                    podUID: "uid-1",
-                    attempt: 0,
-                    hostName: "one",
-                    logDirectory: "\(fixture.home)/logs",
-                    dns: .init(),
-                    labels: [Label.podUID: "uid-1"],
-                    cgroupParent: "/sampan-\(fixture.identifier)"
-                )
+                let specification = fixture.sandbox("one")
                 let id = try await runtime.runSandbox(specification)
-                let sandboxes = try await runtime.sandboxes(podUID: "uid-1")
+                let sandboxes = try await runtime.sandboxes(podUID: "uid-one")
                 #expect(sandboxes.map(\.id) == [id])
                 #expect(sandboxes.first?.isReady == true)
                 #expect(sandboxes.first?.addresses.count == 1)
@@ -46,39 +36,24 @@ import Testing
             let runtime = try CRIRuntime(socketPath: fixture.configuration.socketPath)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await runtime.run() }
-                let sandbox = SandboxSpecification(
-                    name: "cut",
-                    namespace: "default",
-                    podUID: "uid-2",
-                    attempt: 0,
-                    hostName: "cut",
-                    logDirectory: "\(fixture.home)/logs",
-                    dns: .init(),
-                    labels: [Label.podUID: "uid-2"],
-                    cgroupParent: "/sampan-\(fixture.identifier)"
-                )
+                let sandbox = fixture.sandbox("cut")
                 let sandboxID = try await runtime.runSandbox(sandbox)
                 for number in 0..<24 {
-                    let container = ContainerSpecification(
-                        name: "c\(number)",
-                        attempt: 0,
-                        image: ContainerdFixture.image,
-                        command: ["/bin/sleep", "600"],
-                        labels: [Label.podUID: "uid-2"],
-                        logPath: "c\(number).log"
-                    )
+                    let container = fixture.sleeper("c\(number)", in: sandbox)
                     let id = try await runtime.createContainer(container, sandboxID: sandboxID, sandbox: sandbox)
                     let start = Task { try await runtime.startContainer(id) }
                     try await Task.sleep(for: .milliseconds(number * 3))
                     start.cancel()
                     _ = await start.result
                 }
-                let containers = try await runtime.containers(podUID: "uid-2")
+                let containers = try await runtime.containers(podUID: sandbox.podUID)
                 #expect(containers.count == 24)
                 #expect(containers.contains { $0.state == .created })
+                // Behind the creation of its task a start may have taken effect: such a container has ended.
+                let ended = containers.filter { $0.state == .exited }
                 #expect(
-                    containers.allSatisfy { $0.state == .created || $0.state == .running },
-                    "\(containers.map { ($0.name, $0.state, $0.message) })"
+                    ended.allSatisfy { $0.message.hasPrefix("failed to start containerd task") },
+                    "\(ended.map { ($0.name, $0.message) })"
                 )
                 // A start that was cut off goes on for a moment in the runtime, and nothing is removed meanwhile.
                 try await waitUntil("the sandbox is gone", within: .seconds(20)) {
@@ -89,5 +64,62 @@ import Testing
             }
             #expect(fixture.shims().isEmpty)
         }
+    }
+
+    @Test(.timeLimit(.minutes(2)))
+    func removesAContainerWhoseTaskCRIDoesNotKnow() async throws {
+        try await ContainerdFixture.with { fixture in
+            let runtime = try CRIRuntime(socketPath: fixture.configuration.socketPath)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await runtime.run() }
+                let sandbox = fixture.sandbox("stray")
+                let sandboxID = try await runtime.runSandbox(sandbox)
+                for name in ["alone", "in-its-sandbox"] {
+                    let container = fixture.sleeper(name, in: sandbox)
+                    let id = try await runtime.createContainer(container, sandboxID: sandboxID, sandbox: sandbox)
+                    try await Shell.run(
+                        "ctr",
+                        [
+                            "-a", fixture.configuration.socketPath, "-n", "k8s.io", "tasks", "start", "-d", "--null-io",
+                            id,
+                        ]
+                    )
+                    if name == "alone" { try await runtime.removeContainer(id) }
+                }
+                #expect(try await runtime.containers(podUID: sandbox.podUID).map(\.name) == ["in-its-sandbox"])
+                try await runtime.stopSandbox(sandboxID)
+                try await runtime.removeSandbox(sandboxID)
+                #expect(try await runtime.containers(podUID: nil).isEmpty)
+                group.cancelAll()
+            }
+            #expect(fixture.shims().isEmpty)
+        }
+    }
+}
+
+extension ContainerdFixture {
+    fileprivate func sandbox(_ name: String) -> SandboxSpecification {
+        SandboxSpecification(
+            name: name,
+            namespace: "default",
+            podUID: "uid-\(name)",
+            attempt: 0,
+            hostName: name,
+            logDirectory: "\(home)/logs",
+            dns: .init(),
+            labels: [Label.podUID: "uid-\(name)"],
+            cgroupParent: "/sampan-\(identifier)"
+        )
+    }
+
+    fileprivate func sleeper(_ name: String, in sandbox: SandboxSpecification) -> ContainerSpecification {
+        ContainerSpecification(
+            name: name,
+            attempt: 0,
+            image: Self.image,
+            command: ["/bin/sleep", "600"],
+            labels: sandbox.labels,
+            logPath: "\(name).log"
+        )
     }
 }

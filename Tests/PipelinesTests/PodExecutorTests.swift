@@ -215,6 +215,18 @@ struct PodExecutorTests {
         )
     }
 
+    /// Only the platform's own end cuts a start off: the job may be run again. A program that is missing stays missing.
+    @Test func aStartThatWasCutOffIsNotTheJobsFault() throws {
+        func outcome(_ message: String) -> JobOutcome? {
+            var build: JSON = ["name": "build", "state": ["terminated": ["exitCode": 128, "reason": "StartError"]]]
+            build["state"]?["terminated"]?["message"] = .string(message)
+            return JobPodStatus(["status": ["phase": "Failed", "containerStatuses": [build]]]).outcome
+        }
+        #expect(outcome("failed to start containerd task \"x\": context canceled: unknown") == .gone)
+        let missing = outcome("failed to create containerd task: exec: \"/x\": no such file or directory")
+        #expect(missing.map { if case .failed(.runnerSystemFailure, _, _) = $0 { true } else { false } } == true)
+    }
+
     @Test func aJobThatTakesTooLongIsOver() async throws {
         let (outcome, _) = try await run(assignment(timeout: 0), status: ["phase": "Running"])
         #expect(

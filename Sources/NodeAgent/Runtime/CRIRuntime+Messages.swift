@@ -82,10 +82,10 @@ extension Container {
 }
 
 extension Runtime_V1_ContainerStatus {
-    /// containerd gives a start up when the agent that asked for it goes away, and calls the container one that has exited. It never
-    /// ran: an agent that comes back may start it, even where nothing is to be run twice.
+    /// containerd gives a start up when the agent that asked for it goes away, and calls the container one that has exited. Before it
+    /// has a task it never ran: an agent that comes back may start it, even where nothing is to be run twice.
     fileprivate var wasStartCutOff: Bool {
-        state == .containerExited && reason == "StartError"
+        state == .containerExited && reason == "StartError" && message.hasPrefix("failed to create containerd task")
             && ["context canceled", "signal: killed"].contains { message.contains($0) }
     }
 }

@@ -20,6 +20,7 @@ final class CRIRuntime: ContainerRuntime {
     typealias RuntimeClient = Runtime_V1_RuntimeService.Client<HTTP2ClientTransport.Posix>
     typealias ImageClient = Runtime_V1_ImageService.Client<HTTP2ClientTransport.Posix>
 
+    private let socketPath: String
     private let client: GRPCClient<HTTP2ClientTransport.Posix>
     private let runtime: RuntimeClient
     private let imageService: ImageClient
@@ -39,6 +40,7 @@ final class CRIRuntime: ContainerRuntime {
             transportSecurity: .plaintext,
             config: configuration
         )
+        self.socketPath = socketPath
         client = GRPCClient(transport: transport)
         runtime = RuntimeClient(wrapping: client)
         imageService = ImageClient(wrapping: client)
@@ -99,7 +101,7 @@ final class CRIRuntime: ContainerRuntime {
     }
 
     func removeSandbox(_ id: String) async throws {
-        _ = try await unlessGone {
+        try await removing {
             try await self.call(Timeout.sandbox) { options in
                 try await self.runtime.removePodSandbox(.with { $0.podSandboxID = id }, options: options)
             }
@@ -165,7 +167,7 @@ final class CRIRuntime: ContainerRuntime {
     }
 
     func removeContainer(_ id: String) async throws {
-        _ = try await unlessGone {
+        try await removing {
             try await self.call(Timeout.change) { options in
                 try await self.runtime.removeContainer(.with { $0.containerID = id }, options: options)
             }
@@ -310,6 +312,22 @@ final class CRIRuntime: ContainerRuntime {
             return try await body()
         } catch let error as RuntimeError where error.code == .notFound {
             return nil
+        }
+    }
+
+    /// Ends the stray task that is in the way, if one is, and tries again: each container has one at the most.
+    private func removing(_ body: () async throws -> some Sendable) async throws {
+        var ended: Set<String> = []
+        while true {
+            do {
+                _ = try await unlessGone(body)
+                return
+            } catch let error as RuntimeError {
+                guard let task = StrayTask(blamedBy: error.message), ended.insert(task.container).inserted else {
+                    throw error
+                }
+                try await task.end(socketPath: socketPath)
+            }
         }
     }
 

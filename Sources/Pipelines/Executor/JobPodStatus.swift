@@ -74,6 +74,7 @@ struct JobPodStatus: Hashable {
     /// How the job ended, or `nil` while it goes on.
     var outcome: JobOutcome? {
         if let failure = startFailure { return failure }
+        if wasStartCutOff { return .gone }
         if let code = exitCode("prepare"), code != 0 {
             return .failed(.runnerSystemFailure, exitCode: nil, message: "preparation failed")
         }
@@ -93,6 +94,14 @@ struct JobPodStatus: Hashable {
             exitCode: nil,
             message: "the pod ended early\(why.isEmpty ? "" : " (\(why))")"
         )
+    }
+
+    /// The platform went away in the middle of a container's start, and the runtime gave the start up.
+    private var wasStartCutOff: Bool {
+        containers.values.contains { container in
+            guard case .terminated(_, "StartError", let message) = container else { return false }
+            return message.contains("context canceled")
+        }
     }
 
     /// The outcome of the script alone.
