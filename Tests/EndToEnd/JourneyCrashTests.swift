@@ -48,7 +48,8 @@ struct JourneyCrashTests {
             #expect(report.failures.isEmpty)
             #expect(report.requests > 100 * rounds)
             #expect(report.bodies.isSuperset(of: ["version 0\n", "version \(rounds)\n"]))
-            #expect(crashes.restarts.sorted()[rounds / 2] <= .seconds(3))
+            // How quick a restart is, Benchmarks/run tells; here it only has to come.
+            #expect(crashes.restarts.allSatisfy { $0 <= .seconds(30) })
             let later = try await Self.processes(of: platform)
             #expect(processes.allSatisfy { $0.value == later[$0.key] }, "\(processes) became \(later)")
             for (version, commit) in ([first] + crashes.commits).enumerated() {
