@@ -87,6 +87,25 @@ struct FileConfigurationTests {
     /// A file with one mistake, given as lines below `routes:` or as a whole.
     private static let backends = "\nbackends:\n  api: { endpoints: [\"10.0.0.1:80\"] }\n"
 
+    @Test func readsWhichOriginsMayReadAnswers() throws {
+        let fields = """
+            allowOrigins: [https://shop.example, "https://*.example:8443", "*"], allowMethods: [PUT], allowHeaders: ["*"], \
+            exposeHeaders: [X-Total], allowCredentials: true, maxAge: 10m
+            """
+        let file = try Self.parse(Self.rule("{ filters: { cors: { \(fields) } }, backends: [api] }"))
+        #expect(
+            file.table(addresses: [:]).rules.first?.filters.crossOrigin
+                == .init(
+                    origins: ["https://shop.example", "https://*.example:8443", "*"],
+                    methods: ["PUT"],
+                    headers: ["*"],
+                    exposedHeaders: ["X-Total"],
+                    allowsCredentials: true,
+                    maximumAge: 600
+                )
+        )
+    }
+
     private static func rule(_ text: String) -> String {
         "routes:\n  - name: shop\n    rules:\n      - \(text)" + backends
     }
@@ -188,6 +207,14 @@ struct FileConfigurationTests {
         (
             "routes: []\nbackends: { a: { endpoints: [\"b\"] } }",
             "2:30: backends.a.endpoints[0]: \"b\" is not an address and a port"
+        ),
+        (
+            rule("{ filters: { cors: { allowOrigins: [shop.example] } }, backends: [api] }"),
+            "\"shop.example\" is not an origin; it looks like https://shop.example, https://*.example or *"
+        ),
+        (
+            rule("{ filters: { cors: { allowOrigins: [\"*\"], allowMethods: [\"A B\"] } }, backends: [api] }"),
+            "filters.cors.allowMethods[0]: \"A B\" cannot be one of the methods"
         ),
         (
             "routes: []\nbackends: { a: { endpoints: [\"b/c:80\"] } }",

@@ -206,6 +206,16 @@ struct GatewayCompilerTests {
         #expect(Self.condition(result, "ResolvedRefs")?["status"] == "True")
     }
 
+    @Test func compilesWhichOriginsMayReadAnswers() throws {
+        let cors: JSON = ["allowOrigins": ["https://a.test"], "allowCredentials": true, "allowMethods": ["PUT"]]
+        let rule: JSON = [
+            "filters": [["type": "CORS", "cors": cors]], "backendRefs": [["name": "web", "port": 80]],
+        ]
+        let result = Self.compile(Self.objects(routes: [Self.route(rules: [rule])]))
+        let expected = RouteTable.CrossOrigin(origins: ["https://a.test"], methods: ["PUT"], allowsCredentials: true)
+        #expect(result.table.rules.first?.filters.crossOrigin == expected)
+    }
+
     @Test func refersToOtherNamespacesWithAGrant() {
         let rule: JSON = ["backendRefs": [["name": "web", "namespace": "default", "port": 80]]]
         let gateway = Self.gateway([

@@ -65,6 +65,101 @@ import Testing
         }
     }
 
+    // MARK: - Other origins
+
+    /// A rule before a backend that says something of its own about other origins.
+    private static func withCrossOrigin(
+        _ crossOrigin: RouteTable.CrossOrigin,
+        _ body: @escaping @Sendable (RawConnection) throws -> Void
+    ) async throws {
+        let server = try RawServer { connection in
+            while let request = try connection.readMessage(isResponse: false) {
+                let text = request.startLine
+                let own = "Access-Control-Allow-Origin: https://own.example\r\nAccess-Control-Max-Age: 9\r\n"
+                try connection.send("HTTP/1.1 200 OK\r\n\(own)Content-Length: \(text.utf8.count)\r\n\r\n\(text)")
+            }
+        }
+        defer { server.stop() }
+        var filters = RouteTable.Filters()
+        filters.crossOrigin = crossOrigin
+        try await withDataPlane(.single([server.port], filters: filters)) { plane in
+            try await onThread { try body(try RawConnection(port: plane.port)) }
+        }
+    }
+
+    private static func preflight(_ origin: String, headers: String = "X-One, X-Two") -> String {
+        let asks = "Access-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: \(headers)\r\n"
+        return "OPTIONS /a HTTP/1.1\r\nHost: a\r\nOrigin: \(origin)\r\n\(asks)\r\n"
+    }
+
+    @Test func answersPreflights() async throws {
+        let crossOrigin = RouteTable.CrossOrigin(
+            origins: ["https://shop.example", "https://*.shop.example:8443"],
+            methods: ["PUT", "DELETE"],
+            headers: ["X-One", "X-Two"],
+            maximumAge: 60
+        )
+        try await Self.withCrossOrigin(crossOrigin) { client in
+            for origin in ["https://shop.example", "https://a.b.shop.example:8443"] {
+                let answer = try client.exchange(Self.preflight(origin))
+                #expect(answer.startLine == "HTTP/1.1 204 No Content")
+                #expect(answer.values("Access-Control-Allow-Origin") == [origin])
+                #expect(answer.values("Access-Control-Allow-Methods") == ["PUT, DELETE"])
+                #expect(answer.values("Access-Control-Allow-Headers") == ["X-One, X-Two"])
+                #expect(answer.values("Access-Control-Max-Age") == ["60"])
+                #expect(answer["Access-Control-Allow-Credentials"] == nil)
+            }
+            for origin in ["http://shop.example", "https://shop.example:8443", "https://xshop.example:8443", "null"] {
+                let answer = try client.exchange(Self.preflight(origin))
+                #expect(answer.status == 204)
+                #expect(answer["Access-Control-Allow-Origin"] == nil, "\(origin)")
+                #expect(answer["Access-Control-Allow-Methods"] == nil)
+            }
+            // What is no preflight goes to the backend.
+            let options = try client.exchange("OPTIONS /b HTTP/1.1\r\nHost: a\r\nOrigin: https://shop.example\r\n\r\n")
+            #expect(options.text == "OPTIONS /b HTTP/1.1")
+            #expect(options["Access-Control-Allow-Origin"] == "https://shop.example")
+        }
+    }
+
+    @Test func saysWhoMayReadAnAnswer() async throws {
+        let crossOrigin = RouteTable.CrossOrigin(origins: ["https://shop.example:443"], exposedHeaders: ["X-Total"])
+        try await Self.withCrossOrigin(crossOrigin) { client in
+            let allowed = try client.exchange(get(extra: "Origin: https://shop.example\r\n"))
+            #expect(allowed.values("Access-Control-Allow-Origin") == ["https://shop.example"])
+            #expect(allowed.values("Access-Control-Expose-Headers") == ["X-Total"])
+            for extra in ["Origin: https://other.example\r\n", ""] {
+                let other = try client.exchange(get(extra: extra))
+                #expect(other.status == 200)
+                #expect(other["Access-Control-Allow-Origin"] == nil)
+                #expect(other["Access-Control-Max-Age"] == nil)
+                #expect(other["Vary"] == "Origin")
+            }
+        }
+    }
+
+    @Test(arguments: [(false, "*", "*", "*"), (true, "https://any.example", "PUT", "X-Asked")])
+    func allowsEverything(_ row: (credentials: Bool, origin: String, methods: String, headers: String)) async throws {
+        let crossOrigin = RouteTable.CrossOrigin(
+            origins: ["*"],
+            methods: ["*"],
+            headers: ["*"],
+            exposedHeaders: ["*"],
+            allowsCredentials: row.credentials
+        )
+        try await Self.withCrossOrigin(crossOrigin) { client in
+            let answer = try client.exchange(Self.preflight("https://any.example", headers: "X-Asked"))
+            #expect(answer["Access-Control-Allow-Origin"] == row.origin)
+            #expect(answer["Access-Control-Allow-Methods"] == row.methods)
+            #expect(answer["Access-Control-Allow-Headers"] == row.headers)
+            #expect(answer["Access-Control-Allow-Credentials"] == (row.credentials ? "true" : nil))
+            let actual = try client.exchange(get(extra: "Origin: https://any.example\r\n"))
+            #expect(actual["Access-Control-Allow-Origin"] == row.origin)
+            #expect(actual["Access-Control-Expose-Headers"] == (row.credentials ? nil : "*"))
+            #expect(actual["Vary"] == (row.credentials ? "Origin" : nil))
+        }
+    }
+
     // MARK: - Copies
 
     private static func mirroring(

@@ -102,4 +102,16 @@ typedef struct {
 /// Follows links. Returns 0, or -errno with an identity of zeros.
 int clinux_identify_file(const char *path, clinux_file_identity *identity);
 
+// Memory for a library that allocates and frees the same few sizes over and over: OpenSSL, for each record. A thread that has opened its
+// pool keeps what it frees, at most 64 blocks of a size (a megabyte and a half in all); for others these are malloc and free.
+
+/// The signatures are those that CRYPTO_set_mem_functions asks for.
+void *clinux_pool_allocate(size_t size, const char *file, int line);
+void *clinux_pool_reallocate(void *memory, size_t size, const char *file, int line);
+void clinux_pool_free(void *memory, const char *file, int line);
+/// Lets the calling thread keep blocks.
+void clinux_pool_open(void);
+/// Gives the calling thread's blocks back.
+void clinux_pool_close(void);
+
 #include "CLinuxLoad.h"

@@ -3,7 +3,9 @@ struct FilterReader {
     let matches: [RouteTable.Match]
     let names: FileNames
 
-    private static let fields = ["requestHeaders", "responseHeaders", "rewrite", "redirect", "respond", "mirrors"]
+    private static let fields = [
+        "requestHeaders", "responseHeaders", "rewrite", "redirect", "respond", "mirrors", "cors",
+    ]
 
     func read(_ node: ConfigurationNode) -> RouteTable.Filters {
         var filters = RouteTable.Filters()
@@ -14,6 +16,7 @@ struct FilterReader {
         if let node = object["redirect"] { filters.redirect = redirect(node) }
         if let node = object["respond"] { filters.response = response(node) }
         if let node = object["mirrors"] { filters.mirrors = mirrors(node) }
+        if let node = object["cors"] { filters.crossOrigin = crossOrigin(node) }
         if object.has("redirect") { object["respond"]?.fail("a rule answers once; leave out redirect or respond") }
         if object.has("redirect") || object.has("respond") {
             for field in ["rewrite", "mirrors"] { object[field]?.fail("a rule that answers itself sends nothing on") }
@@ -113,6 +116,44 @@ struct FilterReader {
             path: object["path"].flatMap(pathChange),
             status: status ?? 302
         )
+    }
+
+    // MARK: - Other origins
+
+    private func crossOrigin(_ node: ConfigurationNode) -> RouteTable.CrossOrigin? {
+        let fields = ["allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders", "allowCredentials", "maxAge"]
+        guard let object = node.object(fields) else { return nil }
+        var crossOrigin = RouteTable.CrossOrigin()
+        crossOrigin.origins = origins(object.required("allowOrigins"))
+        crossOrigin.methods = tokens(object["allowMethods"], of: "methods")
+        crossOrigin.headers = tokens(object["allowHeaders"], of: "header names")
+        crossOrigin.exposedHeaders = tokens(object["exposeHeaders"], of: "header names")
+        crossOrigin.allowsCredentials = object["allowCredentials"]?.boolean() ?? false
+        if let age = object["maxAge"]?.duration(1000...86_400_000) { crossOrigin.maximumAge = age / 1000 }
+        return crossOrigin
+    }
+
+    private func origins(_ node: ConfigurationNode?) -> [String] {
+        let elements = node?.elements(of: "origins", atMost: RouteTable.CrossOrigin.maximumOrigins) ?? []
+        return elements.compactMap { element in
+            guard let text = element.text("an origin") else { return nil }
+            guard FieldSyntax.isOrigin(text) else {
+                element.fail("\"\(text)\" is not an origin; it looks like https://shop.example, https://*.example or *")
+                return nil
+            }
+            return text
+        }
+    }
+
+    private func tokens(_ node: ConfigurationNode?, of kind: String) -> [String] {
+        (node?.elements(of: kind, atMost: 64) ?? []).compactMap { element in
+            guard let text = element.text("one of the \(kind)") else { return nil }
+            guard !text.isEmpty, text.utf8.allSatisfy(ASCII.isToken) else {
+                element.fail("\"\(text)\" cannot be one of the \(kind)")
+                return nil
+            }
+            return text
+        }
     }
 
     // MARK: - Answers and copies

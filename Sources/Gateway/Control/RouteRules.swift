@@ -123,12 +123,14 @@ struct RouteRules {
             filters.rewriteHost = json["urlRewrite", "hostname"]?.string
             filters.rewritePath = pathChange(json["urlRewrite", "path"])
         case "RequestRedirect": filters.redirect = redirect(json["requestRedirect"] ?? [:])
+        case "CORS": filters.crossOrigin = crossOrigin(json["cors"] ?? [:])
         case "RequestMirror": try addMirror(json["requestMirror"] ?? [:], to: &filters, at: field, &resolver)
         case let type:
             throw unsupported(
                 type,
                 at: "\(field).type",
-                instead: "RequestHeaderModifier, ResponseHeaderModifier, URLRewrite, RequestRedirect or RequestMirror"
+                instead:
+                    "RequestHeaderModifier, ResponseHeaderModifier, URLRewrite, RequestRedirect, RequestMirror or CORS"
             )
         }
     }
@@ -188,6 +190,18 @@ struct RouteRules {
             port: json["port"]?.int,
             path: pathChange(json["path"]),
             status: json["statusCode"]?.int ?? 302
+        )
+    }
+
+    private func crossOrigin(_ json: JSON) -> RouteTable.CrossOrigin {
+        func list(_ field: String) -> [String] { json[field]?.array?.compactMap(\.string) ?? [] }
+        return RouteTable.CrossOrigin(
+            origins: list("allowOrigins"),
+            methods: list("allowMethods"),
+            headers: list("allowHeaders"),
+            exposedHeaders: list("exposeHeaders"),
+            allowsCredentials: json["allowCredentials"]?.bool ?? false,
+            maximumAge: json["maxAge"]?.int ?? 5
         )
     }
 

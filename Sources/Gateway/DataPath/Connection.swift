@@ -81,6 +81,8 @@ struct Connection: BitwiseCopyable {
     var door = ListenerView.Door()
     /// The number of the listener that the handshake selected.
     var listener = Connection.none
+    /// How far `input` was searched for the end of a head.
+    var scanned: Int32 = 0
     /// `SSL` of a connection with TLS, from its first bytes on.
     var session: OpaquePointer?
     /// Bytes on their way to the client, sealed where there is a session.
@@ -88,16 +90,17 @@ struct Connection: BitwiseCopyable {
     /// Bytes on their way to the endpoint; the whole request while it can be sent again.
     var request = Buffer()
     var exchange = Exchange()
-    /// How far `input` was searched for the end of a head.
-    var scanned: Int32 = 0
     /// The start of the head that is being read, milliseconds; zero between requests.
     var headSince: UInt64 = 0
     /// While only the client is waited for: when its rate is looked at, in milliseconds, and what was transferred when that began.
     var rateCheckAt: UInt64 = 0
     var rateMark: UInt64 = 0
-    var ratesOutput = false
     /// What the access log will say of the request, as far as its head tells.
     var log = Buffer()
+    /// Field lines that every answer to the request gets.
+    var added = Buffer()
+    /// The rate that is looked at is that of the answer.
+    var ratesOutput = false
     var closesAfterResponse = false
     /// A copy of another client's request: it has no socket, and its answer goes nowhere.
     var isCopy = false
@@ -125,14 +128,11 @@ struct Exchange: BitwiseCopyable {
     /// The endpoint of the last attempt; its state stays while the exchange lasts.
     var endpoint = Connection.none
     var series: UInt32 = 0
-    /// Where the second part of ``Connection/log`` starts.
-    var logSplit: UInt16 = 0
     /// Of the key that the backend is balanced by; zero for none.
     var hash: UInt64 = 0
     /// Bytes of the bodies, without framing where that is looked at.
     var requestBytes: UInt64 = 0
     var responseBytes: UInt64 = 0
-    var error = ProxyError.none
     var body = BodyReader()
     /// Nanoseconds of the worker's clock.
     var startedAt: UInt64 = 0
@@ -143,8 +143,11 @@ struct Exchange: BitwiseCopyable {
     var attemptAt: UInt64 = 0
     /// The status that was answered; zero before.
     var status: UInt16 = 0
+    /// Where the second part of ``Connection/log`` starts.
+    var logSplit: UInt16 = 0
     /// How often the request was sent once more.
     var attempts: UInt8 = 0
+    var error = ProxyError.none
     /// The exchange ended before its answer was complete.
     var isAborted = false
     /// The next attempt takes a new connection: a kept one has just turned out to be dead.
@@ -167,10 +170,19 @@ struct Exchange: BitwiseCopyable {
     /// The endpoint no longer takes the request's body.
     var dropsBody = false
     var delivery = Delivery.verbatim
+    var ownAnswer = OwnAnswer.none
     var admission = Admission()
 
     /// Copies that wait for the rest of the body, chained by `next`.
     var firstCopy = Connection.none
+
+    /// Who answers in place of a backend.
+    enum OwnAnswer: UInt8 {
+        case none
+        case rule
+        /// A browser asks what a page of another origin may do.
+        case preflight
+    }
 
     /// How the body of the answer reaches the client.
     enum Delivery: UInt8 {

@@ -7,7 +7,7 @@ package struct DataPathConfiguration: Hashable, Sendable, BitwiseCopyable {
     /// Requests per worker that wait for their turn under a rate limit; more are refused.
     package var maximumPaced = 4096
     /// Idle connections that a worker keeps to one endpoint.
-    package var maximumIdlePerEndpoint = 256
+    package var maximumIdlePerEndpoint = 1024
     package var connectTimeout: UInt64 = 5000
     /// From accepting a connection to the end of its TLS handshake.
     package var handshakeTimeout: UInt64 = 10_000

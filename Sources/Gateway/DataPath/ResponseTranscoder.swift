@@ -5,6 +5,8 @@ struct ResponseTranscoder: BitwiseCopyable {
     let fields: UnsafePointer<HeaderField>
     let view: TableView
     let changes: RowRange
+    /// Further field lines of final answers.
+    let added: ByteSpan
     let delivery: Exchange.Delivery
     let isHTTP10: Bool
     let closes: Bool
@@ -33,6 +35,7 @@ struct ResponseTranscoder: BitwiseCopyable {
         }
         writeConnection(to: &writer)
         copy.writeChanges(to: &writer)
+        if response.status >= 200 { writer.append(added) }
         writer.append("\r\n")
     }
 

@@ -116,7 +116,7 @@ extension Worker {
                 respondRefused(client, view, expectsContinue: false)
                 continue
             }
-            if rule.answersItself { answerForRule(client, rule, view) } else { chooseBackend(client) }
+            if exchange.ownAnswer == .none { chooseBackend(client) } else { answerForRule(client, rule, view) }
         }
     }
 

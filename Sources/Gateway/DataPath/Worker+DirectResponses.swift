@@ -1,4 +1,4 @@
-/// Answers that a route itself gives: redirects and fixed texts. The policies of the rule hold for them as for everything else.
+/// Answers that a route itself gives: redirects, fixed texts and preflights. The policies of the rule hold for them as for everything else.
 extension Worker {
     mutating func answerForRule(
         _ client: ConnectionPointer,
@@ -16,16 +16,19 @@ extension Worker {
         // A client that waits for 100 Continue may never send its body.
         if head.expectsContinue, !client.pointee.exchange.body.isComplete { client.pointee.closesAfterResponse = true }
         let rule = view.rules[match.rule]
-        let answer = RuleAnswer(
-            request: head,
-            head: ByteSpan(bytes.base, head.length),
-            match: match,
-            view: view,
-            rule: rule,
-            isTLS: client.pointee.door.isTLS
-        )
         var writer = HeadWriter(scratch, capacity: Self.scratchSize)
-        answer.writeHead(to: &writer)
+        if client.pointee.exchange.ownAnswer == .preflight {
+            CrossOriginRequest(key, view.crossOrigins.rules[Int(rule.crossOrigin)], view).writePreflight(to: &writer)
+        } else {
+            RuleAnswer(
+                request: head,
+                head: ByteSpan(bytes.base, head.length),
+                match: match,
+                view: view,
+                rule: rule,
+                isTLS: client.pointee.door.isTLS
+            ).writeHead(to: &writer)
+        }
         finishLocalHead(client, &writer)
         keepRest(client, head, bytes, used: head.length, isInput: isInput)
         guard client.pointee.exchange.admission.turn > 0 else { return deliver(&writer, of: rule, view, to: client) }
@@ -41,15 +44,27 @@ extension Worker {
         deliver(&writer, of: rule, view, to: client)
     }
 
+    /// Notes what a request of a page of another origin gets, while its head is at hand.
+    mutating func noteOrigin(_ client: ConnectionPointer, _ match: RouteMatch, _ key: RequestKey, _ view: TableView) {
+        let number = view.rules[match.rule].crossOrigin
+        guard number != TableView.RuleRow.none else { return }
+        let request = CrossOriginRequest(key, view.crossOrigins.rules[Int(number)], view)
+        var writer = HeadWriter(scratch, capacity: Self.scratchSize)
+        request.writePermission(to: &writer)
+        if writer.count > 0 { _ = buffers.append(writer.bytes, to: &client.pointee.added) }
+        if request.isPreflight { client.pointee.exchange.ownAnswer = .preflight }
+    }
+
     private mutating func deliver(
         _ writer: inout HeadWriter,
         of rule: TableView.RuleRow,
         _ view: TableView,
         to client: ConnectionPointer
     ) {
-        let body = client.pointee.exchange.isHead ? .empty : view.text(rule.ownBody)
+        let isPreflight = client.pointee.exchange.ownAnswer == .preflight
+        let body = client.pointee.exchange.isHead || isPreflight ? .empty : view.text(rule.ownBody)
         writer.append(body)
-        client.pointee.exchange.status = rule.ownStatus
+        client.pointee.exchange.status = isPreflight ? 204 : rule.ownStatus
         client.pointee.exchange.responseBytes = UInt64(body.count)
         guard send(writer.bytes, toClient: client) else { return }
         responseFinished(client)
@@ -57,8 +72,6 @@ extension Worker {
 }
 
 extension TableView.RuleRow {
-    var answersItself: Bool { ownStatus != 0 }
-
     /// Zero for rules that send requests on.
     var ownStatus: UInt16 { redirect.status != 0 ? redirect.status : response.status }
 

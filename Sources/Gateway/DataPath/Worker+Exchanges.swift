@@ -23,7 +23,8 @@ extension Worker {
         let match = head.methodClass == .connect ? nil : view.lookup(key)
         if let match {
             take(client, match, key, view)
-            if view.rules[match.rule].answersItself {
+            noteOrigin(client, match, key, view)
+            if client.pointee.exchange.ownAnswer != .none {
                 return answerForRule(client, head, bytes, match, key, view, isInput: isInput)
             }
         }
@@ -88,6 +89,7 @@ extension Worker {
         let rule = view.rules[match.rule]
         client.pointee.exchange.rule = UInt32(match.rule)
         client.pointee.exchange.series = rule.series
+        if rule.ownStatus != 0 { client.pointee.exchange.ownAnswer = .rule }
         if rule.hashKey.kind != .none {
             let hash = RequestHash(key: rule.hashKey, view: view, request: key)
             client.pointee.exchange.hash = hash.of(client.pointee.address)
@@ -332,6 +334,7 @@ extension Worker {
     }
 
     mutating func finishLocalHead(_ client: ConnectionPointer, _ writer: inout HeadWriter) {
+        if !client.pointee.added.isEmpty { writer.append(client.pointee.added.bytes) }
         if client.pointee.closesAfterResponse || isStopping {
             writer.append("Connection: close\r\n")
         } else if client.pointee.exchange.isHTTP10 {
@@ -353,6 +356,7 @@ extension Worker {
         topology.releaseTable(exchange.table)
         buffers.release(&client.pointee.request)
         buffers.release(&client.pointee.log)
+        buffers.release(&client.pointee.added)
         client.pointee.rateCheckAt = 0
         client.pointee.exchange.table = Connection.none
         client.pointee.exchange.backend = Connection.none

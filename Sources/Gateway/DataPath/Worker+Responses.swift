@@ -93,6 +93,7 @@ extension Worker {
             fields: fields,
             view: view,
             changes: response.status < 200 ? RowRange() : view.rules[Int(exchange.rule)].responseChanges,
+            added: client.pointee.added.isEmpty ? .empty : client.pointee.added.bytes,
             delivery: exchange.delivery,
             isHTTP10: exchange.isHTTP10,
             closes: closes

@@ -108,6 +108,8 @@ struct Worker: ~Copyable {
 
     /// Runs until told to stop.
     mutating func run() {
+        clinux_pool_open()
+        defer { clinux_pool_close() }
         while !isFinished {
             let count = clinux_epoll_wait(epoll, events, 256, waitTime)
             readClock()

@@ -59,6 +59,7 @@ struct TableView: BitwiseCopyable {
     let changes: FlatArray<ChangeRow>
     let policies: FlatArray<PolicyRow>
     let selectors: FlatArray<SelectorRow>
+    let crossOrigins: CrossOriginRows
     /// Series number for requests that no rule takes.
     let unmatchedSeries: Int
 
@@ -128,6 +129,8 @@ struct TableView: BitwiseCopyable {
         var redirect = RedirectRow()
         var response = ResponseRow()
         var mirrors = RowRange()
+        /// Among ``TableView/crossOrigins``; ``RuleRow/none`` without.
+        var crossOrigin: UInt32 = RuleRow.none
         /// Milliseconds, zero for none.
         var requestTimeout: UInt32 = 0
         var backendTimeout: UInt32 = 0
@@ -138,6 +141,8 @@ struct TableView: BitwiseCopyable {
         var series: UInt32 = 0
         /// The route's name, for the access log.
         var route = ByteRange()
+
+        static let none = UInt32.max
     }
 
     /// A rule's ``RetryPolicy``; times in milliseconds.
@@ -224,6 +229,7 @@ struct TableView: BitwiseCopyable {
         changes.free()
         policies.free()
         selectors.free()
+        crossOrigins.free()
     }
 }
 

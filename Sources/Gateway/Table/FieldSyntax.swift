@@ -28,6 +28,20 @@ enum FieldSyntax {
         return isHost(text.hasPrefix("*.") ? String(text.dropFirst(2)) : text)
     }
 
+    /// `*`, or scheme, host and perhaps port of a page, where `*` may stand for the host or for its first labels.
+    static func isOrigin(_ text: String) -> Bool {
+        if text == "*" { return true }
+        guard let scheme = ["http://", "https://"].first(where: text.hasPrefix) else { return false }
+        var host = text.dropFirst(scheme.count)
+        if let colon = host.lastIndex(of: ":"), !host.hasSuffix("]") {
+            guard let port = Int(host[host.index(after: colon)...]), (1...65535).contains(port) else { return false }
+            host = host[..<colon]
+        }
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        return isBracketed
+            ? NumericAddress.isValid(String(host.dropFirst().dropLast())) : isHostPattern(String(host))
+    }
+
     /// RFC 9110 §5.1
     static func isHeaderName(_ text: String) -> Bool {
         (1...256).contains(text.utf8.count) && text.utf8.allSatisfy(ASCII.isToken)

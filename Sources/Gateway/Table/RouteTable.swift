@@ -126,6 +126,7 @@ package struct RouteTable: Hashable, Sendable {
         package var redirect: Redirect?
         /// Answers the request instead of sending it on.
         package var response: DirectResponse?
+        package var crossOrigin: CrossOrigin?
         /// Backends that get a copy; at most ``RequestMirror/maximum``.
         package var mirrors: [RequestMirror] = []
 

@@ -17,8 +17,9 @@ struct TableBuilder {
     /// By the number of the host, in the order given.
     private var pathPatterns: [UInt32: [PathPattern]] = [:]
     private var backendIndexes: [String: UInt32] = [:]
-    /// Taken out while it works, because it interns its texts here.
+    /// Taken out while they work, because they intern their texts here.
     private var policies: PolicyBuilder?
+    private var crossOrigins = CrossOriginBuilder()
     private let policyStates: [TrafficPolicy: PolicyState]
     private var hashKeys: [String: BackendPolicy.HashKey] = [:]
 
@@ -77,6 +78,7 @@ struct TableBuilder {
             changes: FlatArray(changes),
             policies: FlatArray(policies?.rows ?? []),
             selectors: FlatArray(policies?.selectors ?? []),
+            crossOrigins: crossOrigins.finish(),
             unmatchedSeries: series(.unmatched)
         )
     }
@@ -100,7 +102,8 @@ struct TableBuilder {
         row.targets = addTargets(rule)
         row.totalWeight = row.targets.indices.reduce(0) { $0 + targets[$1].weight }
         row.requestChanges = add(rule.filters.requestHeaders)
-        row.responseChanges = add(rule.filters.responseHeaders)
+        row.responseChanges = addResponseChanges(rule.filters)
+        row.crossOrigin = addCrossOrigin(rule.filters.crossOrigin)
         row.rewriteHost = intern(rule.filters.rewriteHost ?? "")
         row.rewritePath = pathChange(rule.filters.rewritePath)
         if let redirect = rule.filters.redirect { row.redirect = self.redirect(redirect) }
@@ -153,6 +156,23 @@ struct TableBuilder {
         for pair in headers.add { add(.add, pair.name, pair.value) }
         for name in headers.remove { add(.remove, name, "") }
         return RowRange(start: UInt32(start), count: UInt32(changes.count - start))
+    }
+
+    /// A rule with a ``RouteTable/CrossOrigin`` speaks for its backends: what they say themselves of other origins is left out.
+    private mutating func addResponseChanges(_ filters: RouteTable.Filters) -> RowRange {
+        var changes = filters.responseHeaders
+        if let crossOrigin = filters.crossOrigin {
+            changes.remove += ["Origin", "Credentials", "Methods", "Headers"].map { "Access-Control-Allow-\($0)" }
+            changes.remove += ["Access-Control-Expose-Headers", "Access-Control-Max-Age"]
+            if crossOrigin.varies { changes.add.append(RouteTable.Pair("Vary", "Origin")) }
+        }
+        return add(changes)
+    }
+
+    private mutating func addCrossOrigin(_ crossOrigin: RouteTable.CrossOrigin?) -> UInt32 {
+        var builder = crossOrigins
+        defer { crossOrigins = builder }
+        return builder.add(crossOrigin) { intern($0) }
     }
 
     private mutating func add(_ kind: TableView.ChangeRow.Kind, _ name: String, _ value: String) {
