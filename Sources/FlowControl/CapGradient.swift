@@ -7,8 +7,9 @@
 ///
 /// Answers that say "overloaded", or come too late, shrink it at once when they are more than usual by a twentieth.
 ///
-/// The unloaded latency is learnt in half seconds in which less than half the cap was used. After half a minute in which latencies were
-/// higher than that, the cap goes down to two thirds for a half second to look.
+/// The unloaded latency is learnt in half seconds in which less than half the cap was used, from any latency that is much lower than what
+/// was known, and from the cap itself: when fewer requests in flight do not make the backend faster, that is how long it takes. After half
+/// a minute in which latencies were higher, the cap goes down to two thirds for a half second to look.
 ///
 /// Bound: always between ``LoadShedding/minimumCap`` and ``LoadShedding/maximumCap``, and, while the backend is the limit, at most what it
 /// answers in half the deadline, so that nothing that was let in is answered too late.
@@ -40,8 +41,6 @@ struct CapGradient: BitwiseCopyable {
         var failures = 0.0
 
         mutating func add(_ sample: Sample, latency: Double) {
-            // Much less than what was known is the truth: it cannot be due to load.
-            if sample.answers >= 100, latency < 0.8 * seconds / answers { self = Unloaded() }
             answers += sample.answers
             seconds += sample.answers * latency
             failures += sample.failures
@@ -52,6 +51,12 @@ struct CapGradient: BitwiseCopyable {
         }
     }
 
+    /// Where the cap began to shrink, or was when it had shrunk by a third.
+    private struct Mark: BitwiseCopyable {
+        var cap: Double
+        var latency: Double
+    }
+
     private(set) var cap: Double
     private let minimum: Double
     private let maximum: Double
@@ -60,6 +65,7 @@ struct CapGradient: BitwiseCopyable {
 
     private var unloaded = Unloaded()
     private var sinceLow = 0.0
+    private var mark: Mark?
     private(set) var isDipping = false
 
     init(_ shedding: LoadShedding) {
@@ -87,7 +93,8 @@ struct CapGradient: BitwiseCopyable {
         if isFailing(sample) {
             cap *= 0.7
         } else if let latency = sample.latency, let unloadedLatency {
-            follow(unloadedLatency * (1 + Self.tolerance) / max(latency, 1e-9), isLimited: sample.isLimited)
+            let gradient = unloadedLatency * (1 + Self.tolerance) / max(latency, 1e-9)
+            if gradient < 1 { shrink(gradient, sample, latency) } else { grow(gradient, isLimited: sample.isLimited) }
         }
         if sample.isLimited { cap = min(cap, sample.bestRate * deadline / 2) }
         cap = min(maximum, max(minimum, cap))
@@ -100,20 +107,36 @@ struct CapGradient: BitwiseCopyable {
         return sample.failures > (usual + 0.05) * sample.answers
     }
 
-    /// - Parameter gradient: what the cap should be, in parts of what it is.
-    private mutating func follow(_ gradient: Double, isLimited: Bool) {
-        switch gradient {
-        case ..<1: cap *= 1 - 0.5 * (1 - max(0.5, gradient))
-        case ..<1.25: if isLimited { cap *= 1 + 0.5 * (gradient - 1) }
-        // Nothing waits in the backend: the cap alone keeps requests from it.
-        default: if isLimited { cap *= min(gradient, 1 + Self.tolerance) }
+    private mutating func grow(_ gradient: Double, isLimited: Bool) {
+        mark = nil
+        guard isLimited else { return }
+        // Where nothing waits in the backend, the cap alone keeps requests from it.
+        cap *= gradient < 1.25 ? 1 + 0.5 * (gradient - 1) : min(gradient, 1 + Self.tolerance)
+    }
+
+    private mutating func shrink(_ gradient: Double, _ sample: Sample, _ latency: Double) {
+        if !sample.isLimited {
+            mark = nil  // it was not the cap that kept requests from the backend
+        } else if let start = mark, cap <= 0.7 * start.cap {
+            mark = Mark(cap: cap, latency: latency)
+            if latency >= 0.9 * start.latency {
+                unloaded = Unloaded()
+                unloaded.add(sample, latency: latency)
+                return
+            }
+        } else if mark == nil {
+            mark = Mark(cap: cap, latency: latency)
         }
+        cap *= 1 - 0.5 * (1 - max(0.5, gradient))
     }
 
     private mutating func learn(_ sample: Sample) {
         guard let latency = sample.latency else { return }
         let known = unloadedLatency
-        if isDipping || known == nil || !sample.isLimited && sample.highestInFlight < cap / 2 {
+        // Load makes latencies longer, never shorter.
+        let isBetter = sample.answers >= 100 && latency < 0.8 * (known ?? 0)
+        if isBetter { unloaded = Unloaded() }
+        if isBetter || isDipping || known == nil || !sample.isLimited && sample.highestInFlight < cap / 2 {
             unloaded.add(sample, latency: latency)
             sinceLow = 0
         } else if !sample.isLimited, let known, latency <= 1.25 * known {
