@@ -44,7 +44,7 @@ int syscall_counter_open(const char *name) {
     long event = read_number("/sys/kernel/tracing/events/raw_syscalls/sys_enter/id");
     if (event < 0) event = read_number("/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id");
     if (event < 0) return (int)event;
-    pid_t thread = find_thread(name);
+    pid_t thread = name ? find_thread(name) : 0;
     if (thread < 0) return thread;
     struct perf_event_attr attributes = {
         .type = PERF_TYPE_TRACEPOINT, .size = sizeof attributes, .config = (uint64_t)event};

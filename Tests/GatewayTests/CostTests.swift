@@ -1,7 +1,6 @@
 import AllocationCounter
 import FlowControl
 import Foundation
-import TestKit
 import Testing
 
 @testable import Gateway
@@ -63,10 +62,14 @@ import Testing
                 let counter = syscall_counter_open("gateway-0")
                 try #require(counter >= 0)
                 defer { syscall_counter_close(counter) }
-                let load = Task { try await Self.wrk(plane.port, connections: 256) }
-                try await eventually { plane.value(of: .clients) == 256 && plane.requests > 10_000 }
+                let load = try Self.wrk(plane.port, connections: 256)
+                defer {
+                    kill(load.processIdentifier, SIGKILL)
+                    load.waitUntilExit()
+                }
+                try await eventually(within: 60) { plane.value(of: .clients) == 256 && plane.requests > 2000 }
                 let before = (syscall_counter_read(counter), plane.requests, plane.socketCalls)
-                try await eventually { plane.requests >= before.1 + 20_000 }
+                try await eventually(within: 60) { plane.requests >= before.1 + 10_000 }
                 let requests = plane.requests - before.1
                 let calls = syscall_counter_read(counter) - before.0
                 let socketCalls = plane.socketCalls - before.2
@@ -74,21 +77,24 @@ import Testing
                 // What the gateway says of itself is what the kernel sees.
                 #expect(Double(socketCalls) / Double(requests) <= 4.1)
                 #expect(calls >= Int64(socketCalls) * 99 / 100)
-                try await load.value
             }
         }
     }
 
     /// Whether the kernel lets this process count its own system calls.
     static let seesSystemCalls: Bool = {
-        let counter = syscall_counter_open(ProcessInfo.processInfo.processName)
+        let counter = syscall_counter_open(nil)
         if counter >= 0 { syscall_counter_close(counter) }
-        return counter >= 0 || counter == -ESRCH
+        return counter >= 0
     }()
 
-    private static func wrk(_ port: Int, connections: Int) async throws {
-        let arguments = ["-t1", "-c\(connections)", "-d4s", "http://127.0.0.1:\(port)/status"]
-        #expect(try await Shell.run("wrk", arguments).contains("requests in"))
+    private static func wrk(_ port: Int, connections: Int) throws -> Process {
+        let wrk = Process()
+        wrk.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        wrk.arguments = ["wrk", "-t1", "-c\(connections)", "-d120s", "http://127.0.0.1:\(port)/status"]
+        wrk.standardOutput = FileHandle.nullDevice
+        try wrk.run()
+        return wrk
     }
 }
 

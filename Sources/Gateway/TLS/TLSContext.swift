@@ -1,4 +1,3 @@
-import CLinux
 import COpenSSL
 
 /// What OpenSSL needs to terminate TLS with one certificate, or with several for the same names. Immutable; sessions keep it alive on
@@ -35,7 +34,7 @@ final class TLSContext: @unchecked Sendable {
 
     /// A context with what all of ours share and no certificate.
     static func make(_ minimumVersion: RouteTable.TLS.Version) -> OpaquePointer {
-        _ = usesPools
+        RecordMemory.prepare()
         guard let context = SSL_CTX_new(TLS_server_method()) else { preconditionFailure("OpenSSL must be usable.") }
         copenssl_set_server_options(context)
         _ = copenssl_set_mode(context, Int(SSL_MODE_RELEASE_BUFFERS))
@@ -53,11 +52,6 @@ final class TLSContext: @unchecked Sendable {
         ApplicationProtocol.install(in: context)
         return context
     }
-
-    /// OpenSSL takes its memory from the pools of threads that have one, where nothing else has used it before. It allocates buffers for
-    /// each record, which it must not keep for connections that are idle.
-    private static let usesPools =
-        CRYPTO_set_mem_functions(clinux_pool_allocate, clinux_pool_reallocate, clinux_pool_free) == 1
 
     /// Whether two certificates stand for the same names with keys of different kinds.
     static func complement(_ left: RouteTable.Certificate, _ right: RouteTable.Certificate) -> Bool {

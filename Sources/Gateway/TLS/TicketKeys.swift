@@ -25,6 +25,7 @@ final class TicketKeys: Sendable {
         }
 
         private static func randomBytes(_ count: Int) -> [UInt8] {
+            RecordMemory.prepare()
             var bytes = [UInt8](repeating: 0, count: count)
             precondition(RAND_bytes(&bytes, Int32(count)) == 1, "The system must be able to give random bytes.")
             return bytes

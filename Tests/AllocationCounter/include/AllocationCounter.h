@@ -19,8 +19,8 @@ uint64_t allocation_counter_stop(void);
 /// Stops counting and returns everything.
 thread_costs thread_costs_stop(void);
 
-/// A descriptor that counts the system calls of the thread with this name in this process; -errno where the kernel does not let us, or
-/// where there is no such thread. The kernel counts them itself: nothing is slowed down or left out.
+/// A descriptor that counts the system calls of the thread with this name in this process, or of the calling thread without a name; -errno
+/// where the kernel does not let us, or where there is no such thread. The kernel counts them itself: nothing is slowed down or left out.
 int syscall_counter_open(const char *thread);
 /// The calls so far; -1 on failure.
 int64_t syscall_counter_read(int descriptor);
