@@ -41,8 +41,8 @@ lint:
 format:
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
+BENCHMARKS := run gateway-process table-swaps surge limits load-generator data-path gateway-features
+
 bench: test-packages build
-	Benchmarks/run "$$(swift build -c release --show-bin-path)/sampan"
-	Benchmarks/load-generator "$$(swift build -c release --show-bin-path)/sampan"
-	Benchmarks/data-path "$$(swift build -c release --show-bin-path)/sampan"
-	Benchmarks/gateway-features "$$(swift build -c release --show-bin-path)/sampan"
+	@program="$$(swift build -c release --show-bin-path)/sampan"; status=0; \
+	for each in $(BENCHMARKS); do echo "=== $$each"; "Benchmarks/$$each" "$$program" || status=1; done; exit $$status

@@ -9,10 +9,11 @@
 ///
 /// The unloaded latency is learnt in half seconds in which less than half the cap was used, from any latency that is much lower than what
 /// was known, and from the cap itself: when fewer requests in flight do not make the backend faster, that is how long it takes. After half
-/// a minute in which latencies were higher, the cap goes down to two thirds for a half second to look.
+/// a minute of overload without any of these the cap goes down to two thirds for a half second to look.
 ///
 /// Bound: always between ``LoadShedding/minimumCap`` and ``LoadShedding/maximumCap``, and, while the backend is the limit, at most what it
-/// answers in half the deadline, so that nothing that was let in is answered too late.
+/// answers in half the deadline, so that nothing that was let in is answered too late; or in half as long again as without load, if that
+/// is longer: a smaller cap would keep it idle.
 struct CapGradient: BitwiseCopyable {
     static let tolerance = 0.5
     /// Answers after which older ones no longer count for the unloaded latency.
@@ -85,7 +86,8 @@ struct CapGradient: BitwiseCopyable {
         learn(sample)
         let wasDipping = isDipping
         isDipping = false
-        if sinceLow >= 30 {
+        // Only in an overload, in which the cap refuses requests anyway.
+        if sinceLow >= 30, sample.isLimited {
             isDipping = true
             sinceLow = 0
         }
@@ -96,7 +98,9 @@ struct CapGradient: BitwiseCopyable {
             let gradient = unloadedLatency * (1 + Self.tolerance) / max(latency, 1e-9)
             if gradient < 1 { shrink(gradient, sample, latency) } else { grow(gradient, isLimited: sample.isLimited) }
         }
-        if sample.isLimited { cap = min(cap, sample.bestRate * deadline / 2) }
+        if sample.isLimited {
+            cap = min(cap, sample.bestRate * max(deadline / 2, (unloadedLatency ?? 0) * (1 + Self.tolerance)))
+        }
         cap = min(maximum, max(minimum, cap))
     }
 
