@@ -1,6 +1,7 @@
 # make demo    a commit's whole journey on this machine, ending with a live URL
 # make test    everything that passes without special hardware
 # make test-optimized  the gateway's tests built with the optimizer: what a request costs
+# make fuzz    mutated input for the gateway's parsers, FUZZ_SECONDS for each of them
 # make bench   comparisons with peers
 # make format  lay the sources out
 
@@ -9,11 +10,11 @@ RUNTIME := containerd runc containernetworking-plugins nftables iproute2 conntra
 # kubectl from elsewhere is as good as Debian's.
 KUBECTL := $(if $(shell command -v kubectl),,kubernetes-client)
 LIBRARIES := libsqlite3-dev libssl-dev zlib1g-dev
-TESTING := nginx-light haproxy wrk curl openssl python3 python3-pip
+TESTING := nginx-light haproxy apache2-bin nodejs wrk curl openssl python3 python3-pip
 
 export SAMPAN_WARNINGS_AS_ERRORS ?= 1
 
-.PHONY: demo test test-optimized unit end-to-end lint format build packages test-packages bench
+.PHONY: demo test test-optimized unit end-to-end lint format build packages test-packages bench fuzz
 
 packages:
 	@Scripts/install-packages $(RUNTIME) $(KUBECTL) $(LIBRARIES)
@@ -34,6 +35,11 @@ test: test-packages lint
 
 test-optimized: test-packages
 	Scripts/test-optimized Gateway
+
+FUZZ_SECONDS ?= 60
+
+fuzz: packages
+	Scripts/fuzz --seconds $(FUZZ_SECONDS)
 
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests

@@ -112,6 +112,15 @@ struct HeadParserTests {
     }
 
     @Test(arguments: [
+        ("websocket", true), ("h2c", false), ("H2C", false), ("websocket, h2c", false), ("h2c-not", true),
+    ])
+    func grantsNoHTTP2InTheClear(_ row: (protocols: String, isGranted: Bool)) throws {
+        let fields = "Connection: upgrade, HTTP2-Settings\r\nUpgrade: \(row.protocols)\r\nHTTP2-Settings: A\r\n"
+        let (head, _) = try Self.parse("GET / HTTP/1.1\r\nHost: a\r\n\(fields)\r\n")
+        #expect(head.wantsUpgrade == row.isGranted)
+    }
+
+    @Test(arguments: [
         ("close", true, false, false, false), ("Keep-Alive, Upgrade", false, true, true, false),
         ("x-secret,close", true, false, false, true), (" , ,", false, false, false, false),
     ])
@@ -163,6 +172,8 @@ struct ChunkScannerTests {
         "0x5\r\nhello\r\n", "-1\r\n", "1000000000000000\r\n", ";\r\n", "5;a\u{1}\r\nhello\r\n",
         "0\r\nbad trailer: 1\r\n\r\n",
         "0\r\nnocolon\r\n\r\n", "0\r\n X: 1\r\n\r\n", "5\rhello",
+        "5;\r\nhello\r\n", "0\r\nContent-Length: 1\r\n\r\n", "0\r\nX: y\r\ntransfer-Encoding: chunked\r\n\r\n",
+        "0\r\nHOST: b\r\n\r\n",
     ])
     func refusesMalformedChunks(_ text: String) {
         #expect(throws: HeadFault.malformedChunk) { try Self.scan(Array(text.utf8), cut: 0) }

@@ -57,7 +57,7 @@ struct ChunkScanner: BitwiseCopyable {
     static let maximumTrailers = 8 * 1024
 
     private enum State: UInt8 {
-        case sizeStart, size, chunkExtension, sizeFeed, data, dataReturn, dataFeed
+        case sizeStart, size, extensionStart, chunkExtension, sizeFeed, data, dataReturn, dataFeed
         case trailerStart, trailerName, trailerValue, trailerFeed, endFeed, done
     }
 
@@ -65,6 +65,8 @@ struct ChunkScanner: BitwiseCopyable {
     private var digits: UInt8 = 0
     private var overhead: UInt16 = 0
     private var remaining: UInt64 = 0
+    /// Of the trailer's name read so far.
+    private var nameHash = FieldNameHash()
 
     var isComplete: Bool { state == .done }
 
@@ -95,11 +97,13 @@ struct ChunkScanner: BitwiseCopyable {
     private mutating func step(_ byte: UInt8) throws(HeadFault) {
         switch state {
         case .sizeStart, .size: try stepSize(byte)
-        case .chunkExtension:
-            if byte == ASCII.cr {
+        case .extensionStart, .chunkExtension:
+            // A name must follow the semicolon (RFC 9112 §7.1.1).
+            if state == .chunkExtension, byte == ASCII.cr {
                 state = .sizeFeed
             } else {
                 try countOverhead(byte, limit: Self.maximumExtension)
+                state = .chunkExtension
             }
         case .sizeFeed:
             try expect(byte, ASCII.lf)
@@ -127,7 +131,7 @@ struct ChunkScanner: BitwiseCopyable {
         } else if state == .size, byte == ASCII.cr {
             state = .sizeFeed
         } else if state == .size, byte == UInt8(ascii: ";") {
-            state = .chunkExtension
+            state = .extensionStart
         } else {
             throw .malformedChunk
         }
@@ -136,10 +140,14 @@ struct ChunkScanner: BitwiseCopyable {
     private mutating func stepTrailer(_ byte: UInt8) throws(HeadFault) {
         switch state {
         case .trailerStart where byte == ASCII.cr: state = .endFeed
-        case .trailerName where byte == ASCII.colon: state = .trailerValue
+        case .trailerName where byte == ASCII.colon:
+            guard !nameHash.isForbiddenInTrailers else { throw .malformedChunk }
+            state = .trailerValue
         case .trailerStart, .trailerName:
             guard ASCII.isToken(byte) else { throw .malformedChunk }
             try countOverhead(byte, limit: Self.maximumTrailers)
+            if state == .trailerStart { nameHash = FieldNameHash() }
+            nameHash.add(byte)
             state = .trailerName
         default:
             if byte == ASCII.cr {
@@ -158,5 +166,27 @@ struct ChunkScanner: BitwiseCopyable {
     private mutating func expect(_ byte: UInt8, _ wanted: UInt8, then next: State? = nil) throws(HeadFault) {
         guard byte == wanted else { throw .malformedChunk }
         if let next { state = next }
+    }
+}
+
+/// Tells names of fields apart that arrive byte by byte, without keeping them (FNV-1a over lower case). Names that share a hash with a
+/// forbidden one are refused with it.
+private struct FieldNameHash: BitwiseCopyable {
+    private var value: UInt64 = 0xCBF2_9CE4_8422_2325
+
+    mutating func add(_ byte: UInt8) {
+        value = (value ^ UInt64(ASCII.lowercased(byte))) &* 0x0000_0100_0000_01B3
+    }
+
+    /// RFC 9110 §6.5.1: fields of framing, routing and the connection, which a server that merges trailers into the head would obey.
+    var isForbiddenInTrailers: Bool {
+        isOf("content-length") || isOf("transfer-encoding") || isOf("host") || isOf("connection") || isOf("upgrade")
+            || isOf("te") || isOf("expect")
+    }
+
+    private func isOf(_ name: StaticString) -> Bool {
+        var other = FieldNameHash()
+        for index in 0..<name.utf8CodeUnitCount { other.add(name.utf8Start[index]) }
+        return value == other.value
     }
 }

@@ -15,6 +15,8 @@ struct RequestHead: BitwiseCopyable {
     var body = BodyReader()
     var options = ConnectionOptions()
     var hasUpgrade = false
+    /// Asks for HTTP/2 in the clear. It is not granted: a tunnel of requests would pass by every route and policy.
+    var asksForHTTP2 = false
     var expectsContinue = false
     var methodClass = MethodClass.other
 
@@ -45,7 +47,9 @@ struct RequestHead: BitwiseCopyable {
 
     var wantsKeepAlive: Bool { isHTTP10 ? options.keepAlive && !options.close : !options.close }
     /// A request for another protocol; one with a body would be ambiguous and is sent on as an ordinary one.
-    var wantsUpgrade: Bool { !isHTTP10 && options.upgrade && hasUpgrade && body.isComplete }
+    var wantsUpgrade: Bool {
+        !isHTTP10 && options.upgrade && hasUpgrade && !asksForHTTP2 && body.isComplete
+    }
 
     /// Reads a complete head: `head.count` is its length as ``FieldParser/headLength(of:from:)`` found it.
     static func parse(
@@ -144,7 +148,9 @@ struct RequestHead: BitwiseCopyable {
             case .connection: options.add(value)
             case .contentLength: try framing.addContentLength(value)
             case .transferEncoding: try framing.addTransferEncoding(value)
-            case .upgrade: hasUpgrade = true
+            case .upgrade:
+                hasUpgrade = true
+                if FieldParser.anyMember(of: value, { $0.equalsIgnoringCase("h2c") }) { asksForHTTP2 = true }
             case .expect: expectsContinue = value.equalsIgnoringCase("100-continue")
             default: break
             }
