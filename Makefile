@@ -52,3 +52,4 @@ bench: test-packages build
 	Benchmarks/load-generator "$$(swift build -c release --show-bin-path)/sampan"
 	Benchmarks/data-path "$$(swift build -c release --show-bin-path)/sampan"
 	Benchmarks/gateway-features "$$(swift build -c release --show-bin-path)/sampan"
+	Benchmarks/attacks "$$(swift build -c release --show-bin-path)/sampan"
