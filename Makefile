@@ -47,7 +47,7 @@ lint:
 format:
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
-BENCHMARKS := run gateway-process table-swaps surge limits load-generator data-path gateway-features
+BENCHMARKS := run gateway-process table-swaps surge limits load-generator data-path gateway-features attacks
 
 bench: test-packages build
 	@program="$$(swift build -c release --show-bin-path)/sampan"; status=0; \

@@ -64,9 +64,9 @@ struct ChunkScanner: BitwiseCopyable {
     private var state = State.sizeStart
     private var digits: UInt8 = 0
     private var overhead: UInt16 = 0
-    private var remaining: UInt64 = 0
     /// Of the trailer's name read so far.
     private var nameHash = FieldNameHash()
+    private var remaining: UInt64 = 0
 
     var isComplete: Bool { state == .done }
 
@@ -172,10 +172,10 @@ struct ChunkScanner: BitwiseCopyable {
 /// Tells names of fields apart that arrive byte by byte, without keeping them (FNV-1a over lower case). Names that share a hash with a
 /// forbidden one are refused with it.
 private struct FieldNameHash: BitwiseCopyable {
-    private var value: UInt64 = 0xCBF2_9CE4_8422_2325
+    private var value: UInt32 = 0x811C_9DC5
 
     mutating func add(_ byte: UInt8) {
-        value = (value ^ UInt64(ASCII.lowercased(byte))) &* 0x0000_0100_0000_01B3
+        value = (value ^ UInt32(ASCII.lowercased(byte))) &* 0x0100_0193
     }
 
     /// RFC 9110 §6.5.1: fields of framing, routing and the connection, which a server that merges trailers into the head would obey.
