@@ -4,10 +4,10 @@ import Glibc
 struct BodyReader: BitwiseCopyable {
     enum Kind: UInt8 { case none, length, chunked, untilClose }
 
+    // In this order the two fit into 18 bytes: there are two of them in each connection.
+    private var chunks = ChunkScanner()
     private(set) var kind: Kind
     private(set) var isComplete: Bool
-    private var remaining: UInt64 = 0
-    private var chunks = ChunkScanner()
 
     init(_ kind: Kind = .none) {
         self.kind = kind
@@ -16,12 +16,12 @@ struct BodyReader: BitwiseCopyable {
 
     init(length: UInt64) {
         kind = .length
-        remaining = length
+        chunks.remaining = length
         isComplete = length == 0
     }
 
     /// The length that the head told of a body that has not begun; zero for chunked ones.
-    var announcedLength: UInt64 { remaining }
+    var announcedLength: UInt64 { chunks.remaining }
 
     /// Takes bytes of the body; returns how many belong to it. The rest starts the next message.
     mutating func consume(_ bytes: ByteSpan) throws(HeadFault) -> Int {
@@ -29,9 +29,9 @@ struct BodyReader: BitwiseCopyable {
         case .none: return 0
         case .untilClose: return bytes.count
         case .length:
-            let taken = Swift.min(remaining, UInt64(bytes.count))
-            remaining -= taken
-            isComplete = remaining == 0
+            let taken = Swift.min(chunks.remaining, UInt64(bytes.count))
+            chunks.remaining -= taken
+            isComplete = chunks.remaining == 0
             return Int(taken)
         case .chunked:
             let progress = try chunks.scan(bytes, decodingInto: nil)
@@ -61,12 +61,13 @@ struct ChunkScanner: BitwiseCopyable {
         case trailerStart, trailerName, trailerValue, trailerFeed, endFeed, done
     }
 
-    private var state = State.sizeStart
-    private var digits: UInt8 = 0
-    private var overhead: UInt16 = 0
+    /// Of the chunk's data; of the whole body where that is framed by its length.
+    fileprivate var remaining: UInt64 = 0
     /// Of the trailer's name read so far.
     private var nameHash = FieldNameHash()
-    private var remaining: UInt64 = 0
+    private var overhead: UInt16 = 0
+    private var state = State.sizeStart
+    private var digits: UInt8 = 0
 
     var isComplete: Bool { state == .done }
 
