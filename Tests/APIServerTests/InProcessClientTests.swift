@@ -15,6 +15,28 @@ struct InProcessClientTests {
         #expect(bundle["data", "ca.crt"] == "test authority")
     }
 
+    /// The controller that publishes the authority sees a namespace before its own creation is answered.
+    @Test func aNamespaceIsMadeThoughAControllerFillsItAtTheSameTime() async throws {
+        let client = try await TestAPI().client
+        let events = try await client.watch(.namespaces, namespace: nil, options: ListOptions())
+        let controller = Task {
+            for try await event in events {
+                guard case .added(let namespace) = event else { continue }
+                _ = try? await client.create(
+                    .configMaps,
+                    namespace: AnyObjectView(namespace).name,
+                    Sample.configMap("kube-root-ca.crt")
+                )
+            }
+        }
+        defer { controller.cancel() }
+        for number in 0..<200 {
+            _ = try await client.create(.namespaces, ["metadata": ["name": .string("n-\(number)")]])
+        }
+        let bundles = try await client.list(.configMaps).items
+        #expect(bundles.count >= 200)
+    }
+
     @Test func createsReadsReplacesAndDeletes() async throws {
         let client = try await TestAPI().client
         let created = try await client.create(

@@ -61,13 +61,11 @@ extension APIService {
     }
 
     private func publishClusterAuthority(in namespace: String) async throws {
-        guard store.object(key(.configMaps, namespace: namespace, name: "kube-root-ca.crt")) == nil else { return }
         let bundle: JSON = [
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "kube-root-ca.crt"],
             "data": ["ca.crt": .string(clusterAuthority)],
         ]
-        let context = RequestContext()
-        _ = try await create(definition(.configMaps), namespace: namespace, bundle, context: context)
+        try await createIfAbsent(.configMaps, namespace, bundle)
     }
 }
 
@@ -127,6 +125,10 @@ extension APIService {
 
     private func createIfAbsent(_ resource: Resource, _ namespace: String?, _ object: JSON) async throws {
         guard store.object(key(resource, namespace: namespace, name: AnyObjectView(object).name)) == nil else { return }
-        _ = try await create(definition(resource), namespace: namespace, object, context: RequestContext())
+        do {
+            _ = try await create(definition(resource), namespace: namespace, object, context: RequestContext())
+        } catch let error as StatusError where error.isAlreadyExists {
+            // A controller that looks after the same object was quicker.
+        }
     }
 }
