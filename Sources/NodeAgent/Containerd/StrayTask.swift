@@ -16,16 +16,13 @@ struct StrayTask {
         container = String(found.1)
     }
 
+    /// Its success is not asked for: the program ends with the exit code of the process, and the next removal tells whether it is gone.
     func end(socketPath: String) async throws {
-        let result = try await Subprocess.run(
+        _ = try await Subprocess.run(
             .name("ctr"),
             arguments: ["-a", socketPath, "-n", "k8s.io", "tasks", "delete", "--force", container],
             output: .discarded,
-            error: .string(limit: 65_536)
+            error: .discarded
         )
-        // Its own exit code becomes that of the command: what is gone is told by the next try.
-        guard result.terminationStatus.isSuccess || !result.standardError.contains("level=fatal") else {
-            throw ContainerdError("ctr could not end the task \(container): \(result.standardError)")
-        }
     }
 }
