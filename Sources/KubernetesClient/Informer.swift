@@ -16,6 +16,8 @@ import Synchronization
 package final class Informer: Service {
     /// Told about a change: `old` is `nil` for a new object, `new` is `nil` for one that is gone. Must return at once: add a key to a queue.
     package typealias ChangeHandler = @Sendable (_ old: JSON?, _ new: JSON?) -> Void
+    /// Told whether the informer hears the cluster. Must return at once.
+    package typealias HearingHandler = @Sendable (_ hearsCluster: Bool) -> Void
 
     package let resource: Resource
     private let client: any ClusterClient
@@ -29,6 +31,8 @@ package final class Informer: Service {
     private struct State {
         var store = ObjectStore()
         var handlers: [ChangeHandler] = []
+        var hearsCluster = false
+        var hearingHandlers: [HearingHandler] = []
     }
 
     /// - Parameters:
@@ -64,6 +68,16 @@ package final class Informer: Service {
         for object in held { handler(nil, object) }
     }
 
+    /// Calls `handler` with ``hearsCluster`` now and whenever it changes.
+    package func onHearing(_ handler: @escaping HearingHandler) {
+        handler(
+            state.withLock { state in
+                state.hearingHandlers.append(handler)
+                return state.hearsCluster
+            }
+        )
+    }
+
     /// Lets ``indexed(_:_:)`` find objects by the values that `keys` gives.
     package func addIndex(_ name: String, keys: @escaping @Sendable (JSON) -> [String]) {
         state.withLock { $0.store.addIndex(name, keys: keys) }
@@ -96,6 +110,10 @@ package final class Informer: Service {
 
     /// The first list was read completely.
     package var isSynced: Bool { synced.isOpen }
+
+    /// A watch is open: what is read here lags by no more than the time that an event takes. Between two watches, which servers end now
+    /// and then, it is `false` for a moment.
+    package var hearsCluster: Bool { state.withLock(\.hearsCluster) }
 
     /// Returns once the first list was read and told to the handlers; throws when the task is cancelled.
     package func waitUntilSynced() async throws {
@@ -150,7 +168,10 @@ package final class Informer: Service {
         var options = self.options
         options.resourceVersion = start
         var hasEvents = false
-        for try await event in try await client.watch(resource, namespace: namespace, options: options) {
+        let events = try await client.watch(resource, namespace: namespace, options: options)
+        tell(hearsCluster: true)
+        defer { tell(hearsCluster: false) }
+        for try await event in events {
             hasEvents = true
             switch event {
             case .added(let object), .modified(let object):
@@ -174,5 +195,13 @@ package final class Informer: Service {
         for change in changes {
             for handler in handlers { handler(change.old, change.new) }
         }
+    }
+
+    private func tell(hearsCluster: Bool) {
+        let handlers = state.withLock { state in
+            state.hearsCluster = hearsCluster
+            return state.hearingHandlers
+        }
+        for handler in handlers { handler(hearsCluster) }
     }
 }

@@ -51,6 +51,21 @@ struct AvailabilityPlanTests {
         #expect(Self.addresses(&plan, 9100) == ["1"])
     }
 
+    @Test func keepsTheLastEndpointWhileTheClusterCannotBeHeard() {
+        var plan = AvailabilityPlan(grace: 2000)
+        plan.change(to: Self.table([("1", "x")]), now: 0)
+        _ = plan.outcome(now: 0)
+        plan.withdraw("1", now: 100)
+        _ = plan.outcome(now: 100)
+        plan.hear(cluster: false, now: 200)
+        #expect(Self.addresses(&plan, 9000) == ["1"])
+        #expect(plan.outcome(now: 9000).nextChange == nil)
+        plan.hear(cluster: true, now: 10_000)
+        #expect(Self.addresses(&plan, 11_999) == ["1"])
+        #expect(plan.outcome(now: 11_999).nextChange == 12_000)
+        #expect(Self.addresses(&plan, 12_000) == [])
+    }
+
     @Test func letsAnotherPodUseAWithdrawnAddress() {
         var plan = AvailabilityPlan()
         plan.change(to: Self.table([("1", "x"), ("2", "y")]), now: 0)

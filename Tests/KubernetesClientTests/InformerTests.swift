@@ -76,6 +76,21 @@ struct InformerTests {
     }
 
     @Test
+    func tellsWhetherItHearsTheCluster() async throws {
+        let cluster = MemoryCluster([(.configMaps, configMap("a"))])
+        let informer = Informer(cluster, .configMaps, logger: logger)
+        let told = Shared<[Bool]>([])
+        informer.onHearing { hears in told.change { $0.append(hears) } }
+        try await following(informer) {
+            try await waitUntil("the watch stands") { informer.hearsCluster }
+            cluster.breakWatches(with: StatusError.internalError("broken"))
+            try await waitUntil("the watch stands again") { told.value.count == 4 }
+            #expect(informer.hearsCluster)
+        }
+        #expect(told.value.prefix(4) == [false, true, false, true])
+    }
+
+    @Test
     func listsAgainWhenItsVersionIsGone() async throws {
         let cluster = MemoryCluster([(.configMaps, configMap("a"))])
         let informer = Informer(cluster, .configMaps, logger: logger)

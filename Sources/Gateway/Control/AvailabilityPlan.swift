@@ -3,6 +3,7 @@
 /// - A withdrawn endpoint gets no new requests, although the cluster may still name it.
 /// - The last endpoints of a backend stay in use until others appear, for at most the grace time: a deployment deletes an old pod when
 ///   the new one is ready, which may be before that news has arrived here.
+/// - While the cluster cannot be heard the grace time stands still: no news can come, and most often what is away also stops no pods.
 /// - A withdrawal holds for the pod that it was meant for. Addresses are used again; another pod of the same address is free to serve.
 struct AvailabilityPlan {
     private let grace: UInt64
@@ -13,6 +14,7 @@ struct AvailabilityPlan {
     private var withdrawals: [String: Withdrawal] = [:]
     private var serving: [String: [RouteTable.Endpoint]] = [:]
     private var emptySince: [String: UInt64] = [:]
+    private var hearsCluster = true
 
     private struct Withdrawal {
         /// Empty while unknown: then it holds for whatever has the address.
@@ -43,6 +45,12 @@ struct AvailabilityPlan {
         }
     }
 
+    /// The grace time begins anew when the cluster is heard again.
+    mutating func hear(cluster: Bool, now: UInt64) {
+        if cluster, !hearsCluster { emptySince = emptySince.mapValues { _ in now } }
+        hearsCluster = cluster
+    }
+
     /// The pod at `address` is about to stop.
     /// - Parameter uid: the pod's; looked up among the endpoints when it is not given.
     mutating func withdraw(_ address: String, uid: String = "", now: UInt64) {
@@ -71,9 +79,9 @@ struct AvailabilityPlan {
             }
             let since = emptySince[backend.name] ?? now
             emptySince[backend.name] = since
-            if now < since + grace {
+            if !hearsCluster || now < since + grace {
                 table.backends[index].endpoints = last
-                nextChange = min(nextChange ?? .max, since + grace)
+                if hearsCluster { nextChange = min(nextChange ?? .max, since + grace) }
             } else {
                 serving[backend.name] = []
                 emptySince[backend.name] = nil

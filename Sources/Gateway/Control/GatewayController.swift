@@ -39,6 +39,7 @@ struct GatewayController: Service {
             informers[resource].onChange { _, _ in changed.yield() }
         }
         secrets.onChange { _, _ in changed.yield() }
+        informers[.endpointSlices].onHearing { publisher.hear(cluster: $0) }
         changed.yield()
     }
 

@@ -76,6 +76,14 @@ final class TablePublisher: Service {
         }
     }
 
+    /// Whether news of the cluster can arrive; `true` where there is none to hear. See ``AvailabilityPlan``.
+    func hear(cluster: Bool) {
+        state.withLock { state in
+            state.plan.hear(cluster: cluster, now: Self.now)
+            publish(&state)
+        }
+    }
+
     /// Takes the pod at `address` out of use and waits until nothing is in flight there.
     /// - Returns: the number of requests still in flight at the deadline; zero means drained.
     func withdraw(_ address: String, uid: String = "", within deadline: Duration) async -> Int {
