@@ -74,6 +74,7 @@ final class SteadyLoad: Sendable {
             let host = hosts[number / 2 % hosts.count]
             let isKept = number % 2 == 0
             do {
+                if kept[host]?.isEnded == true { kept[host] = nil }
                 let connection = try isKept ? kept[host] ?? ClientConnection(port: port) : ClientConnection(port: port)
                 kept[host] = isKept ? connection : kept[host]
                 let body = try connection.get("/", host: host, closes: !isKept)
@@ -135,6 +136,12 @@ private final class ClientConnection {
     }
 
     deinit { close(descriptor) }
+
+    /// The other side ended the connection while no request was on it, as it may after a while (RFC 9112, section 9.5).
+    var isEnded: Bool {
+        var byte: UInt8 = 0
+        return recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) >= 0 || errno != EAGAIN
+    }
 
     /// The body of a 200 answer, with a length or in chunks; anything else is a failure.
     func get(_ path: String, host: String, closes: Bool) throws -> String {
