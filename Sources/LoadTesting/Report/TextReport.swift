@@ -39,6 +39,16 @@ package enum TextReport {
             + (step.reason.map { "  \($0)" } ?? "")
     }
 
+    /// Columns as wide as their longest cell.
+    static func columns(_ header: [String], _ rows: [[String]]) -> [String] {
+        let widths = header.indices.map { column in ([header] + rows).map { $0[column].count }.max() ?? 0 }
+        return ([header] + rows).map { row in zip(row, widths).map(pad).joined(separator: "  ") }
+    }
+
+    static func pad(_ text: String, _ width: Int) -> String {
+        text.count >= width ? text : text + String(repeating: " ", count: width - text.count)
+    }
+
     static func isGeneratorBusy(_ report: LoadReport) -> Bool {
         report.generatorTime / Double(max(1, report.seconds.count) * report.threads) > 0.9
     }
@@ -62,8 +72,7 @@ package enum TextReport {
                 Figures.number(summary.goodput), Figures.percentage(good),
             ] + [latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map(Figures.milliseconds)
         }
-        let widths = header.indices.map { column in ([header] + cells).map { $0[column].count }.max() ?? 0 }
-        return ([header] + cells).map { row in zip(row, widths).map(pad).joined(separator: "  ") }
+        return columns(header, cells)
     }
 
     private static func latencyLine(_ latency: LoadSummary.Latency) -> String {
@@ -82,9 +91,5 @@ package enum TextReport {
     private static func kneeLines(_ knee: KneeReport) -> [String] {
         let end = knee.rate > 0 ? "knee at \(Figures.number(knee.rate)) requests per second" : "no rate held"
         return knee.steps.map(line) + ["", end]
-    }
-
-    private static func pad(_ text: String, _ width: Int) -> String {
-        text.count >= width ? text : text + String(repeating: " ", count: width - text.count)
     }
 }

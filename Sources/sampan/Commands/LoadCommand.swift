@@ -72,7 +72,8 @@ struct LoadRunCommand: AsyncParsableCommand {
 
     private func runTest(_ plan: LoadPlan) async throws -> LoadReport {
         let test = LoadTest(plan)
-        return try await untilInterrupted(test.stop) { try await test.run(onSecond: showSecond) }
+        let screen = quiet ? nil : LoadScreen(plan)
+        return try await untilInterrupted(test.stop) { try await test.run { screen?.show($0) } }
     }
 
     private func searchKnee(_ plan: LoadPlan) async throws -> LoadReport {
@@ -80,16 +81,9 @@ struct LoadRunCommand: AsyncParsableCommand {
         return try await untilInterrupted(search.stop) { try await search.run(onStep: showStep) }
     }
 
-    private func showSecond(_ second: LoadSecond) {
-        if !quiet { printToTerminal(TextReport.line(second)) }
-    }
-
     private func showStep(_ step: KneeReport.Step) {
-        if !quiet { printToTerminal(TextReport.line(step)) }
+        if !quiet { LoadScreen.write("\(TextReport.line(step))\n") }
     }
-
-    /// Beside the output proper, so that it can be redirected.
-    private func printToTerminal(_ line: String) { FileHandle.standardError.write(Data("\(line)\n".utf8)) }
 }
 
 struct LoadAmountOptions: ParsableArguments {
