@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -44,4 +45,11 @@ pid_t clinux_spawn_detached(const char *program, char *const arguments[], char *
 
 void clinux_buffer_output_by_line(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
+}
+
+void clinux_keep_heap_small(void) {
+    // By default up to eight heaps for each processor, and thresholds that grow to 32 MiB with what was freed once (mallopt(3)).
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 128 * 1024);
 }

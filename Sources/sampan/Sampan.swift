@@ -20,6 +20,7 @@ struct Sampan: AsyncParsableCommand {
     static func main() async {
         // Lines reach a pipe as they are written, not when a buffer is full.
         clinux_buffer_output_by_line()
+        clinux_keep_heap_small()
         signal(SIGPIPE, SIG_IGN)
         do {
             var command = try parseAsRoot()

@@ -11,3 +11,7 @@ pid_t clinux_spawn_detached(const char *program, char *const arguments[], char *
 
 /// Makes standard output pass on every line at once, to a pipe as to a terminal.
 void clinux_buffer_output_by_line(void);
+
+/// Keeps the heap near what is in use: memory that many short-lived threads freed goes back to the system instead of to heaps of their
+/// own. For the start of a process.
+void clinux_keep_heap_small(void);
