@@ -226,9 +226,10 @@ int clinux_epoll_add_listener(int epoll, int fd, uint64_t token) { return epoll_
 
 int clinux_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0; }
 
-int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int milliseconds) {
+int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int64_t nanoseconds) {
     struct epoll_event ready[256];
-    int count = epoll_wait(epoll, ready, capacity < 256 ? capacity : 256, milliseconds);
+    struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+    int count = epoll_pwait2(epoll, ready, capacity < 256 ? capacity : 256, nanoseconds < 0 ? NULL : &limit, NULL);
     if (count < 0) return errno == EINTR ? 0 : -errno;
     for (int i = 0; i < count; i++) {
         events[i].token = ready[i].data.u64;

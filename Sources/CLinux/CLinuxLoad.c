@@ -5,23 +5,10 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-int clinux_epoll_wait_nanoseconds(int epoll, clinux_event *events, int capacity, int64_t nanoseconds) {
-    struct epoll_event ready[256];
-    struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
-    int count = epoll_pwait2(epoll, ready, capacity < 256 ? capacity : 256, nanoseconds < 0 ? NULL : &limit, NULL);
-    if (count < 0) return errno == EINTR ? 0 : -errno;
-    for (int i = 0; i < count; i++) {
-        events[i].token = ready[i].data.u64;
-        events[i].events = ready[i].events;
-    }
-    return count;
-}
 
 int clinux_set_timer_slack(unsigned long nanoseconds) {
     return prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0) < 0 ? -errno : 0;

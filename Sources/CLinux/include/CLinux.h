@@ -60,8 +60,8 @@ int clinux_epoll_add_connection(int epoll, int fd, uint64_t token);
 /// Level-triggered for reading.
 int clinux_epoll_add_listener(int epoll, int fd, uint64_t token);
 int clinux_epoll_remove(int epoll, int fd);
-/// At most 256 events.
-int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int milliseconds);
+/// At most 256 events. A negative time waits without end.
+int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int64_t nanoseconds);
 
 int clinux_eventfd_create(void);
 void clinux_eventfd_signal(int fd);

@@ -6,8 +6,6 @@
 
 // What the load generator and its back end need beyond the data path. Calls that fail return -errno.
 
-/// As clinux_epoll_wait, with nanoseconds; a negative time waits without end.
-int clinux_epoll_wait_nanoseconds(int epoll, clinux_event *events, int capacity, int64_t nanoseconds);
 /// Lets the kernel wake the calling thread at most this many nanoseconds late (50,000 by default).
 int clinux_set_timer_slack(unsigned long nanoseconds);
 /// Takes received bytes without copying them; returns their number, 0 at the end of the stream.

@@ -129,16 +129,18 @@ struct Worker: ~Copyable {
 
     private var isFinished: Bool { isStopping && (clientCount == 0 || now >= stopAt) }
 
-    private var waitTime: Int32 {
+    /// Nanoseconds until there is something to do by time; negative when there is nothing.
+    private var waitTime: Int64 {
         if !queue.isEmpty { return 0 }
-        var wait = timers.wait(now: now)
+        let tick = timers.wait(now: now)
+        var wait = tick < 0 ? Int64.max : Int64(tick) * 1_000_000
         if let due = pacing.nextDue {
-            // Rounded up: turns come late by less than a millisecond, and the loop does not spin.
-            let untilDue = due > nanoseconds ? (due - nanoseconds + 999_999) / 1_000_000 : 0
-            wait = wait < 0 ? Int32(untilDue) : min(wait, Int32(untilDue))
+            // What this turn has taken already is no time to wait.
+            let clock = clinux_monotonic()
+            wait = min(wait, due > clock ? Int64(due - clock) : 0)
         }
-        if !isAccepting || isStopping { wait = wait < 0 ? 50 : min(wait, 50) }
-        return wait
+        if !isAccepting || isStopping { wait = min(wait, 50_000_000) }
+        return wait == .max ? -1 : wait
     }
 
     private mutating func readClock() {

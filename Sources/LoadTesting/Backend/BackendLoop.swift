@@ -55,7 +55,7 @@ struct BackendLoop: ~Copyable {
         clinux_set_timer_slack(1)
         while !control.isStopped {
             adoptSettings()
-            let count = clinux_epoll_wait_nanoseconds(epoll, events, 256, waitTime())
+            let count = clinux_epoll_wait(epoll, events, 256, waitTime())
             now = clinux_monotonic()
             for index in 0..<Int(max(0, count)) { dispatch(events[index]) }
             while let token = service.popFinished(now: now) { finished(token) }

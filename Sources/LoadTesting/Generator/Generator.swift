@@ -87,7 +87,7 @@ struct Generator: ~Copyable {
         if client != nil { Self.blockBrokenPipes() }
         prepare()
         while isOffering || !isDrained {
-            let count = clinux_epoll_wait_nanoseconds(epoll, events, 256, waitTime())
+            let count = clinux_epoll_wait(epoll, events, 256, waitTime())
             now = clinux_monotonic()
             for index in 0..<Int(max(0, count)) { dispatch(events[index]) }
             giveUpOverdue()
