@@ -241,6 +241,7 @@ struct ConnectionSlab: ~Copyable {
 
     /// The connection must hold no buffers and stand in no list.
     mutating func give(_ connection: ConnectionPointer) {
+        precondition(connection.pointee.role != .free, "A connection is given back once.")
         connection.pointee.role = .free
         connection.pointee.descriptor = -1
         connection.pointee.generation &+= 1

@@ -62,7 +62,7 @@ extension Worker {
         }
     }
 
-    /// - Returns: `true` when the bytes held a whole head, or one that was refused.
+    /// - Returns: `false` when more bytes are needed. Otherwise they held a whole head, or one that was refused: the client may be closed.
     private mutating func takeHead(_ client: ConnectionPointer, _ bytes: ByteSpan, isInput: Bool) -> Bool {
         var bytes = bytes
         // RFC 9112 §2.2: empty lines before a request line are tolerated.
@@ -70,10 +70,10 @@ extension Worker {
             if isInput { client.pointee.input.start += 2 }
             bytes = bytes.dropFirst(2)
             client.pointee.scanned = 0
+            if isInput, bytes.count == 0 { buffers.release(&client.pointee.input) }
         }
         guard let length = FieldParser.headLength(of: bytes, from: Int(client.pointee.scanned)) else {
-            keepPartialHead(client, bytes, isInput: isInput)
-            return false
+            return !keepPartialHead(client, bytes, isInput: isInput)
         }
         guard length <= FieldParser.maximumHead else {
             refuse(client, .headTooLarge)
@@ -90,19 +90,28 @@ extension Worker {
         return true
     }
 
-    private mutating func keepPartialHead(_ client: ConnectionPointer, _ bytes: ByteSpan, isInput: Bool) {
-        if bytes.count > FieldParser.maximumTarget, memchr(bytes.base, Int32(ASCII.lf), bytes.count) == nil {
-            return refuse(client, .targetTooLong)
+    /// - Returns: `false` when what has come is refused.
+    private mutating func keepPartialHead(_ client: ConnectionPointer, _ bytes: ByteSpan, isInput: Bool) -> Bool {
+        if let fault = Self.fault(ofPartialHead: bytes) {
+            refuse(client, fault)
+            return false
         }
-        guard bytes.count <= FieldParser.maximumHead else { return refuse(client, .headTooLarge) }
-        if bytes.count == 0 { return }
+        if client.pointee.isReadable { enqueue(client) }
+        if bytes.count == 0 { return true }
         if !isInput { _ = buffers.append(bytes, to: &client.pointee.input) }
         client.pointee.scanned = Int32(bytes.count)
         if client.pointee.headSince == 0 {
             client.pointee.headSince = now
             timers.set(client, deadline: now + configuration.headTimeout, in: slab)
         }
-        if client.pointee.isReadable { enqueue(client) }
+        return true
+    }
+
+    private static func fault(ofPartialHead bytes: ByteSpan) -> HeadFault? {
+        if bytes.count > FieldParser.maximumTarget, memchr(bytes.base, Int32(ASCII.lf), bytes.count) == nil {
+            return .targetTooLong
+        }
+        return bytes.count > FieldParser.maximumHead ? .headTooLarge : nil
     }
 
     private mutating func clientEnded(_ client: ConnectionPointer, _ count: Int) {
