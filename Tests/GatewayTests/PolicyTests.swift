@@ -452,6 +452,35 @@ import Testing
         }
     }
 
+    /// A rule may have as many policies as are allowed, and count for as many others.
+    @Test func holdsAllPoliciesOfARuleThatOthersRelateTo() async throws {
+        let server = try RawServer.echo()
+        var table = RouteTable.single([server.port])
+        var writes = table.rules[0]
+        writes.route = "shop/writes"
+        writes.matches = [RouteTable.Match(path: .prefix("/write"))]
+        let count = TrafficPolicy.maximumPerRule
+        writes.policies = (0..<count).map { number in
+            TrafficPolicy(
+                name: "keyed-\(number)",
+                .rateLimit(RateLimit(requests: 1000, burst: 50, key: .clientAddress, maximumKeys: 16))
+            )
+        }
+        table.rules[0].policies = (0..<count).map { number in
+            let limit = RelatedLimit(route: "shop/writes", requests: 1000 + number, burst: 100)
+            return TrafficPolicy(name: "reads-\(number)", .related(limit))
+        }
+        table.rules.append(writes)
+        try await withDataPlane(table) { plane in
+            try await onThread {
+                let client = try RawConnection(port: plane.port)
+                for _ in 0..<20 { #expect(try client.exchange(get("/write")).status == 200) }
+                #expect(try client.exchange(get("/read")).status == 200)
+            }
+            for number in 0..<count { #expect(Self.count(plane, "keyed-\(number)", .passed) == 20) }
+        }
+    }
+
     // MARK: - The breaker
 
     @Test func opensProbesAndCloses() async throws {

@@ -86,7 +86,8 @@ struct Worker: ~Copyable {
         scratch = .allocate(capacity: Self.scratchSize)
         fields = .allocate(capacity: FieldParser.maximumFields)
         pacing = PacingQueue(capacity: configuration.maximumPaced)
-        rateTickets = .allocate(capacity: TrafficPolicy.maximumPerRule)
+        // A rule has its own policies, and counts for those that others relate to it.
+        rateTickets = .allocate(capacity: 2 * TrafficPolicy.maximumPerRule)
         randomState = clinux_random() | 1
         desk = TLSDesk.make(entry: entry, listeners: table.listeners.view, metrics: metrics)
         topology = Topology(worker: number, workers: configuration.workers)
