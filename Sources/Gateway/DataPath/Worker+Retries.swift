@@ -10,7 +10,7 @@ extension Worker {
     /// The endpoint closed without an answer.
     ///
     /// A kept connection may have been closed by its endpoint before the request arrived: that is no failure of the endpoint, so once per
-    /// request it costs no retry, where the request cannot do anything twice or has no body.
+    /// request it costs no retry, where the request cannot do anything twice (RFC 9110 §9.2.2).
     mutating func retryOrFail(_ upstream: ConnectionPointer, _ response: LocalResponse) {
         let client = slab[upstream.pointee.peer]
         let wasReused = upstream.pointee.isReused
@@ -143,7 +143,7 @@ extension Worker {
     private func forgivesDeadConnection(_ client: ConnectionPointer) -> Bool {
         let exchange = client.pointee.exchange
         return canSendAgain(exchange) && !exchange.hasMetDeadConnection
-            && (!exchange.hasSent || exchange.isIdempotent || !exchange.hadBody)
+            && (!exchange.hasSent || exchange.isIdempotent)
     }
 
     private func canSendAgain(_ exchange: Exchange) -> Bool {
