@@ -71,6 +71,39 @@ import Testing
         }
     }
 
+    /// Clients that ask again at once take nobody's turn.
+    @Test func servesWhoWaitsInTheOrderOfTheirComing() async throws {
+        let server = try Slow().server(microseconds: 1000)
+        let policy = BackendPolicy(connections: .init(maximumPerEndpoint: 1))
+        try await withDataPlane(.single([server.port], policy: policy)) { plane in
+            let port = plane.port
+            let served = Served()
+            try await withThrowingDiscardingTaskGroup { group in
+                for client in 0..<6 {
+                    group.addTask {
+                        try await onThread {
+                            let connection = try RawConnection(port: port)
+                            // Until one of them has had fifty.
+                            while served.most < 50 {
+                                #expect(try connection.exchange(get()).status == 200)
+                                served.add(client)
+                            }
+                        }
+                    }
+                }
+            }
+            #expect(served.least >= 40)
+        }
+    }
+
+    /// How often each of six clients was.
+    private final class Served: Sendable {
+        private let counts = Mutex([Int](repeating: 0, count: 6))
+        var most: Int { counts.withLock { $0.max() ?? 0 } }
+        var least: Int { counts.withLock { $0.min() ?? 0 } }
+        func add(_ client: Int) { counts.withLock { $0[client] += 1 } }
+    }
+
     @Test func turnsAwayWhatCannotWait() async throws {
         let gate = Gate()
         let server = try gate.server()
@@ -190,7 +223,7 @@ import Testing
             #expect(total == 33_554_432)
             // It takes nothing at all: its connection goes, the endpoint's with it.
             try await eventually { plane.value(of: .inFlight) == 0 }
-            let words = plane.words(ofSeries: try #require(plane.series.firstIndex { !$0.backend.isEmpty }))
+            let words = plane.words(ofSeries: try #require(plane.series.first { !$0.series.backend.isEmpty }).number)
             #expect(words[0] == 1)
             withExtendedLifetime(slow) {}
         }

@@ -235,7 +235,7 @@ extension Worker {
     // MARK: - Holding
 
     /// A rolling update may leave a moment without endpoints; requests wait it out instead of failing.
-    private mutating func hold(_ client: ConnectionPointer) {
+    mutating func hold(_ client: ConnectionPointer) {
         if client.pointee.exchange.holdUntil == 0 {
             client.pointee.exchange.holdUntil = now + configuration.holdTimeout
         }

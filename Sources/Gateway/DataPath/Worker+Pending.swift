@@ -21,8 +21,12 @@ extension Worker {
         backend.pointee.lastPending = client.pointee.index
         backend.pointee.pendingCount += 1
         pendingCount += 1
-        let requestLimit = client.pointee.exchange.requestDeadline
-        timers.set(client, deadline: requestLimit == 0 ? limit : min(limit, requestLimit), in: slab)
+        timers.set(client, deadline: pendingDeadline(client), in: slab)
+    }
+
+    private func pendingDeadline(_ client: ConnectionPointer) -> UInt64 {
+        let (limit, requestLimit) = (client.pointee.exchange.holdUntil, client.pointee.exchange.requestDeadline)
+        return requestLimit == 0 ? limit : min(limit, requestLimit)
     }
 
     /// A connection of the endpoint became free: the first in the queue is looked at in this turn of the loop.
@@ -38,12 +42,15 @@ extension Worker {
 
     mutating func pendingReady(_ client: ConnectionPointer) {
         let backend = topology.backends[client.pointee.exchange.backend]
-        guard backend.pointee.firstPending == client.pointee.index,
-            case .endpoint(let endpoint) = chooseEndpoint(client)
-        else { return }
-        removePending(client)
-        wakeFirstPending(backend)
-        send(client, to: endpoint)
+        guard backend.pointee.firstPending == client.pointee.index else { return }
+        switch chooseEndpoint(client) {
+        case .endpoint(let endpoint):
+            removePending(client)
+            send(client, to: endpoint)
+        case .full: break
+        // No connection that becomes free tells when an endpoint can be reached again.
+        case .none: timers.set(client, deadline: min(now + 40, pendingDeadline(client)), in: slab)
+        }
     }
 
     mutating func removePending(_ client: ConnectionPointer) {
@@ -57,9 +64,15 @@ extension Worker {
         backend.pointee.pendingCount -= 1
         pendingCount -= 1
         client.pointee.phase = .exchange
+        // It may have been the one that was to be looked at.
+        wakeFirstPending(backend)
     }
 
     mutating func pendingTimedOut(_ client: ConnectionPointer) {
+        guard now >= pendingDeadline(client) else {
+            timers.set(client, deadline: pendingDeadline(client), in: slab)
+            return pendingReady(client)
+        }
         removePending(client)
         let limit = client.pointee.exchange.requestDeadline
         respond(client, limit != 0 && now >= limit ? .responseTimeout : .noConnection)
