@@ -44,8 +44,14 @@ package struct RateLimiter: BitwiseCopyable, Sendable {
 
     /// Undoes an admission whose request was refused for another reason. What has passed meanwhile keeps its place. Where requests wait,
     /// the turn is left unused: others have got later ones meanwhile, and the next request must not get one of theirs.
-    package func giveBack(_ word: SharedWord) {
-        guard maximumWait == 0 else { return }
+    ///
+    /// So it is after more than one interval: until then no other request can have found the state in the past and begun it anew, in which
+    /// case the interval taken away would be that request's.
+    /// - Parameters:
+    ///   - admitted: the time that ``admit(_:now:)`` was given.
+    ///   - now: read after it returned.
+    package func giveBack(_ word: SharedWord, admitted: UInt64, now: UInt64) {
+        guard maximumWait == 0, now <= admitted + interval else { return }
         word.pointee.wrappingSubtract(interval, ordering: .relaxed)
     }
 

@@ -47,8 +47,10 @@ package struct WarmUpLimiter: BitwiseCopyable, Sendable {
         }
     }
 
-    /// As ``RateLimiter/giveBack(_:)``; gives back no more than an interval of the full rate.
-    package func giveBack(_ words: SharedWord) { limiter.giveBack(words) }
+    /// As ``RateLimiter/giveBack(_:admitted:now:)``; gives back no more than an interval of the full rate.
+    package func giveBack(_ words: SharedWord, admitted: UInt64, now: UInt64) {
+        limiter.giveBack(words, admitted: admitted, now: now)
+    }
 
     /// The rate in force, as a part of the full one.
     package func share(_ words: SharedWord, now: UInt64) -> Double {

@@ -129,7 +129,7 @@ struct RateLimiterTests {
                 now += UInt64(random.exponential(mean: 200_000))
                 guard limiter.admit(word, now: now) == .pass else { continue }
                 if Bool.random(using: &random) {
-                    limiter.giveBack(word)
+                    limiter.giveBack(word, admitted: now, now: now + 1000)
                     given += 1
                 } else {
                     passes.append(now)
@@ -140,6 +140,21 @@ struct RateLimiterTests {
         #expect(excess(of: passes, interval: limiter.interval, burst: limit.burst) <= 0)
         let ideal = Double(now - Self.second) / Double(limiter.interval)
         #expect(Double(passes.count) >= ideal * 0.98)
+    }
+
+    /// One thread stands still between an admission and giving it back, while others begin anew from an idle state.
+    @Test func givesNothingBackThatOthersCount() {
+        let limiter = RateLimiter(RateLimit(requests: 1000, burst: 0))
+        let start = Self.second
+        withWords { word in
+            #expect(limiter.admit(word, now: start) == .pass)
+            let later = start + 10 * limiter.interval
+            #expect(limiter.admit(word, now: later) == .pass)
+            limiter.giveBack(word, admitted: start, now: later + 1)
+            #expect(limiter.admit(word, now: later + 2).isRefusal)
+            limiter.giveBack(word, admitted: later, now: later + 3)
+            #expect(limiter.admit(word, now: later + 4) == .pass)
+        }
     }
 
     @Test(arguments: 0..<20) func givesNoTurnTwice(_ seed: UInt64) {
@@ -157,7 +172,7 @@ struct RateLimiterTests {
                 // One of the last requests turns out to be refused.
                 if Int.random(in: 0..<4, using: &random) == 0 {
                     turns.remove(at: turns.count - 1 - Int.random(in: 0..<min(turns.count, 5), using: &random))
-                    limiter.giveBack(word)
+                    limiter.giveBack(word, admitted: now, now: now + 1000)
                 }
             }
         }

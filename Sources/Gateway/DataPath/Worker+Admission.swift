@@ -21,7 +21,7 @@ extension Worker {
         noteKeys(client, rows.forTurn, reader)
         if client.pointee.exchange.admission.turn > 0 { return true }
         guard admitTurn(client, view, rows.forTurn, time) else {
-            giveBack(client, rows.forArrival, view)
+            giveBack(client, rows.forArrival, view, admitted: time)
             return false
         }
         return true
@@ -63,7 +63,7 @@ extension Worker {
             case .refuse where row.pointee.isDryRun: count(.wouldRefuse, row)
             case .refuse(let delay):
                 refuse(client, index, delay, row)
-                giveBack(client, rows, reader.view)
+                giveBack(client, rows, reader.view, admitted: time)
                 return false
             }
             if !verdict.isRefusal { client.pointee.exchange.admission.consumed |= 1 << UInt32(index - first) }
@@ -73,19 +73,20 @@ extension Worker {
         guard pacing.isFull else { return true }
         let slowest = waitingRow ?? first
         refuse(client, slowest, longest, reader.view.policies.base + slowest)
-        giveBack(client, rows, reader.view)
+        giveBack(client, rows, reader.view, admitted: time)
         return false
     }
 
     /// Rates count what passes: what they let pass before another policy refused it is theirs again.
-    private func giveBack(_ client: ConnectionPointer, _ rows: RowRange, _ view: TableView) {
+    private func giveBack(_ client: ConnectionPointer, _ rows: RowRange, _ view: TableView, admitted: UInt64) {
         let consumed = client.pointee.exchange.admission.consumed
         let first = rows.indices.lowerBound
+        let now = clinux_monotonic()
         for index in rows.indices where consumed >> UInt32(index - first) & 1 == 1 {
             let row = view.policies.base + index
             switch row.pointee.mechanism {
-            case .rate(let limiter, let word): limiter.giveBack(word)
-            case .warmUp(let limiter, let words): limiter.giveBack(words)
+            case .rate(let limiter, let word): limiter.giveBack(word, admitted: admitted, now: now)
+            case .warmUp(let limiter, let words): limiter.giveBack(words, admitted: admitted, now: now)
             case .keyedRate(let limiter): limiter.giveBack(rateTickets[index - first])
             default: break
             }
