@@ -229,7 +229,11 @@ int clinux_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_D
 int clinux_epoll_wait(int epoll, clinux_event *events, int capacity, int64_t nanoseconds) {
     struct epoll_event ready[256];
     struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
-    int count = epoll_pwait2(epoll, ready, capacity < 256 ? capacity : 256, nanoseconds < 0 ? NULL : &limit, NULL);
+    if (capacity > 256) capacity = 256;
+    int count = epoll_pwait2(epoll, ready, capacity, nanoseconds < 0 ? NULL : &limit, NULL);
+    // Kernels before 5.11, and filters of system calls that do not know it: milliseconds, rounded up.
+    if (count < 0 && (errno == ENOSYS || errno == EPERM))
+        count = epoll_wait(epoll, ready, capacity, nanoseconds < 0 ? -1 : (int)((nanoseconds + 999999) / 1000000));
     if (count < 0) return errno == EINTR ? 0 : -errno;
     for (int i = 0; i < count; i++) {
         events[i].token = ready[i].data.u64;

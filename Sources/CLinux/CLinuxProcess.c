@@ -50,6 +50,7 @@ void clinux_buffer_output_by_line(void) {
 void clinux_keep_heap_small(void) {
     // By default up to eight heaps for each processor, and thresholds that grow to 32 MiB with what was freed once (mallopt(3)).
     mallopt(M_ARENA_MAX, 2);
-    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-    mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+    // Larger than the largest buffer of a gateway's pool, which would otherwise be mapped anew each time.
+    mallopt(M_MMAP_THRESHOLD, 512 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 512 * 1024);
 }
