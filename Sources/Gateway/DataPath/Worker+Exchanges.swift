@@ -181,6 +181,8 @@ extension Worker {
 
     /// Gives the request to an endpoint, or holds it until there is one.
     mutating func dispatchRequest(_ client: ConnectionPointer) {
+        let backend = topology.backends[client.pointee.exchange.backend]
+        guard backend.pointee.firstPending == Connection.none else { return waitForConnection(client) }
         switch chooseEndpoint(client) {
         case .endpoint(let endpoint): send(client, to: endpoint)
         case .full: waitForConnection(client)

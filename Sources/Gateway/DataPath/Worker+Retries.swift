@@ -30,6 +30,7 @@ extension Worker {
     mutating func endpointUnreachable(_ client: ConnectionPointer, _ endpoint: UInt32, _ error: Int32) {
         metrics.add(.upstreamFailures)
         metrics.add(.connectFailures, series: client.pointee.exchange.series)
+        guard !Self.isOwnShortage(error) else { return hold(client) }
         client.pointee.exchange.error = Self.proxyError(ofConnecting: error)
         let state = topology.endpoints[endpoint]
         if state.pointee.isUsed {
@@ -46,6 +47,11 @@ extension Worker {
         }
         guard now < client.pointee.exchange.holdUntil else { return respondUnreachable(client) }
         dispatchRequest(client)
+    }
+
+    /// This side has no descriptor, port or memory for a connection now, which says nothing of the endpoint.
+    private static func isOwnShortage(_ error: Int32) -> Bool {
+        [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EAGAIN].contains(error)
     }
 
     /// Says why no endpoint has the request: the last one that was tried did not let us in, or there was none.
