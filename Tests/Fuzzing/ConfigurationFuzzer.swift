@@ -20,7 +20,7 @@ private let requests: [StaticString] = [
 ]
 
 private func compile(_ table: RouteTable) {
-    let compiled = CompiledTable(table, generation: 1) { _ in 0 }
+    let compiled = CompiledTable(table, generation: 1)
     for request in requests {
         withFields { fields in
             let bytes = ByteSpan(request.utf8Start, request.utf8CodeUnitCount)

@@ -22,7 +22,7 @@ struct BalancingTests {
             )
             let table = RouteTable(backends: [backend])
             let compiled = registry.compile(table.backends, now: now)
-            topology.adopt(CompiledTable(table, generation: 1, backends: compiled) { _ in 0 })
+            topology.adopt(CompiledTable(table, generation: 1, backends: compiled))
         }
 
         func record(_ number: Int) -> EndpointRecord {
@@ -159,7 +159,7 @@ struct BalancingTests {
         var limits: [UInt32] = []
         for worker in 0..<2 {
             var topology = Topology(worker: worker, workers: 2)
-            topology.adopt(CompiledTable(table, generation: 1) { _ in 0 })
+            topology.adopt(CompiledTable(table, generation: 1))
             limits.append(topology.backends[0].pointee.row.maximumConnections)
             #expect(topology.backends[0].pointee.row.maximumPending == 1)
         }

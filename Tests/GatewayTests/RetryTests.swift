@@ -68,7 +68,7 @@ import Testing
             // A fifth of the requests, and one a second beyond that.
             #expect(seen.count <= 240 + 30)
             #expect(seen.count > 220)
-            let words = plane.words(ofSeries: try #require(plane.series.firstIndex { !$0.backend.isEmpty }))
+            let words = plane.words(ofSeries: try #require(plane.series.first { !$0.series.backend.isEmpty }).number)
             #expect(words[WorkerMetrics.Counter.retriesOverBudget.word] > 0)
         }
     }
@@ -181,7 +181,7 @@ import Testing
             let answer = try await onThread { try RawConnection(port: plane.port).exchange(get()) }
             #expect(answer.status == 502)
             #expect(answer["Proxy-Status"] == "sampan; error=connection_refused")
-            let words = plane.words(ofSeries: try #require(plane.series.firstIndex { !$0.backend.isEmpty }))
+            let words = plane.words(ofSeries: try #require(plane.series.first { !$0.series.backend.isEmpty }).number)
             #expect(words[WorkerMetrics.Counter.connectFailures.word] > 0)
         }
         try await withDataPlane(.single([port], retry: RetryPolicy(retries: 2, conditions: [.reset]))) { plane in

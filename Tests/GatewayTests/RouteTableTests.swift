@@ -15,7 +15,7 @@ struct RouteTableTests {
         method: String = "GET",
         headers: [(String, String)] = []
     ) throws -> String? {
-        let table = CompiledTable(RouteTable(rules: rules), generation: 1) { _ in 0 }
+        let table = CompiledTable(RouteTable(rules: rules), generation: 1)
         let lines = headers.map { "\($0.0): \($0.1)\r\n" }.joined()
         let target = query.isEmpty ? path : "\(path)?\(query)"
         let bytes = Array("\(method) \(target) HTTP/1.1\r\nHost: \(host)\r\n\(lines)\r\n".utf8)
@@ -186,7 +186,7 @@ struct RouteTableTests {
                 matches: [Match(path: .prefix("/service-\(number)/v1")), Match(path: .exact("/service-\(number)"))]
             )
         }
-        let table = CompiledTable(RouteTable(rules: rules), generation: 1) { _ in 0 }
+        let table = CompiledTable(RouteTable(rules: rules), generation: 1)
         let hosts = Self.probes(table.view.hosts, hash: \.hash)
         let paths = Self.probes(table.view.paths, hash: \.hash)
         #expect(hosts.mean < 1.6 && paths.mean < 1.6)

@@ -17,7 +17,7 @@ struct MetricsText {
     // MARK: - Private
 
     private mutating func writeRequests() {
-        let rows = plane.series.enumerated().map { ($1, plane.words(ofSeries: $0)) }
+        let rows = plane.series.map { ($0.series, plane.words(ofSeries: $0.number)) }
             .filter { $0.1.contains { $0 > 0 } }
         writeHeader(
             "sampan_gateway_requests_total",
@@ -49,7 +49,7 @@ struct MetricsText {
     }
 
     private mutating func writeCounters() {
-        let rows = plane.series.enumerated().map { ($1, plane.words(ofSeries: $0)) }
+        let rows = plane.series.map { ($0.series, plane.words(ofSeries: $0.number)) }
             .filter { $0.1.contains { $0 > 0 } }
         let counters: [(WorkerMetrics.Counter, String, String)] = [
             (.requestBytes, "request_body_bytes_total", "Bytes of requests' bodies."),

@@ -3,7 +3,7 @@ import Logging
 import ServiceLifecycle
 
 /// Sends the active checks that the backends' policies ask for, and ends and makes ejections by time. Workers read the outcome from the
-/// endpoints' records.
+/// endpoints' records. Frees what tables of the past held, so that no worker has to.
 ///
 /// At most ``maximumChecks`` checks run at once; one that finds no room is late, never lost. The first checks of a backend start at once,
 /// later ones are spread by a tenth of the interval, so that endpoints are not asked in step.
@@ -54,6 +54,7 @@ struct BackendWatch: Service {
                     continue
                 }
                 guard !Task.isCancelled else { break }
+                plane.freeRetired()
                 let due = lookAround(&watched, room: Self.maximumChecks - running)
                 running += due.count
                 for check in due { group.addTask { await Self.run(check) } }

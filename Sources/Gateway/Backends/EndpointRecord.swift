@@ -1,3 +1,4 @@
+import CLinux
 import FlowControl
 import Synchronization
 
@@ -22,6 +23,8 @@ final class EndpointRecord: @unchecked Sendable {
     }
 
     let key: Key
+    /// `nil` for one that cannot be connected to.
+    let address: clinux_address?
     let words: Words
     private let workers: Int
 
@@ -29,6 +32,10 @@ final class EndpointRecord: @unchecked Sendable {
     init(_ key: Key, workers: Int, now: UInt64) {
         self.key = key
         self.workers = workers
+        var address = clinux_address()
+        let port = UInt16(exactly: key.port)
+        let isUsable = port.map { clinux_parse_address(key.address, $0, &address) == 0 } ?? false
+        self.address = isUsable ? address : nil
         let count = Words.shared + workers * Words.perWorker
         words = Words(base: .allocate(capacity: count))
         for index in 0..<count { (words.base + index).initialize(to: Atomic<UInt64>(0)) }

@@ -6,7 +6,7 @@ import Synchronization
 final class DataPlane: Sendable {
     private let members: [Member]
     let accessLog: AccessLog?
-    private let registry = SeriesRegistry()
+    private let registry: SeriesRegistry
     private let backendRegistry: BackendRegistry
     private let ports: Ports
     let ticketKeys = TicketKeys()
@@ -55,15 +55,19 @@ final class DataPlane: Sendable {
         members = try (0..<max(1, workers)).map { _ in
             Member(mailbox: try WorkerMailbox(), metrics: WorkerMetrics())
         }
-        let registry = registry
+        let members = members
+        registry = SeriesRegistry { number in
+            for member in members { member.metrics.clear(series: number) }
+        }
         var listeners = ListenerRegistry()
         let compiled = CompiledTable(
             table,
             generation: 1,
             listeners: listeners.compile(table.listeners),
             policies: policyRegistry,
-            backends: backendRegistry.compile(table.backends, now: clinux_monotonic() / 1_000_000)
-        ) { registry.number(of: $0) }
+            backends: backendRegistry.compile(table.backends, now: clinux_monotonic() / 1_000_000),
+            series: SeriesLease(registry)
+        )
         state = Mutex(State(table: compiled, listeners: listeners, problems: listeners.problems))
         let entry = TLSEntry(keys: ticketKeys)
         for (number, member) in members.enumerated() {
@@ -213,21 +217,26 @@ final class DataPlane: Sendable {
     @discardableResult
     func publish(_ table: RouteTable) -> Int {
         state.withLock { state in
-            let registry = registry
             let listeners = state.listeners.compile(table.listeners)
             let compiled = CompiledTable(
                 table,
                 generation: state.table.generation + 1,
                 listeners: listeners,
                 policies: policyRegistry,
-                backends: backendRegistry.compile(table.backends, now: clinux_monotonic() / 1_000_000)
-            ) { registry.number(of: $0) }
+                backends: backendRegistry.compile(table.backends, now: clinux_monotonic() / 1_000_000),
+                series: SeriesLease(registry)
+            )
             state.table = compiled
             state.problems = state.listeners.problems
             for member in members { member.mailbox.send(.adopt(compiled)) }
             if state.isListening { listen(&state) }
             return compiled.generation
         }
+    }
+
+    /// Frees tables that no worker uses any more; to be called now and then.
+    func freeRetired() {
+        for member in members { member.mailbox.freeHandedBack() }
     }
 
     /// The generation that every worker has picked up.
@@ -276,7 +285,7 @@ final class DataPlane: Sendable {
 
     // MARK: - Metrics
 
-    var series: [MetricSeries] { registry.names }
+    var series: [(number: Int, series: MetricSeries)] { registry.all }
 
     /// The policies of the table in force.
     var policies: [PolicyState] { policyRegistry.all }

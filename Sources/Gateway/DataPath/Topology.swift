@@ -64,6 +64,8 @@ struct Topology: ~Copyable {
     private(set) var backends = StateSlab<BackendState>(BackendState())
     private(set) var tables = StateSlab<AdoptedTable>(AdoptedTable())
     private(set) var current = Connection.none
+    /// Tables that no request uses any more.
+    private var retired: [CompiledTable] = []
 
     /// The worker's number among all workers.
     let worker: Int
@@ -148,10 +150,7 @@ struct Topology: ~Copyable {
         _ record: EndpointRecord,
         backend: UInt32
     ) -> UInt32? {
-        var address = clinux_address()
-        guard let port = UInt16(exactly: endpoint.port),
-            clinux_parse_address(endpoint.address, port, &address) == 0
-        else { return nil }
+        guard let address = record.address else { return nil }
         let number = endpointNumbers[ObjectIdentifier(record)] ?? endpoints.take()
         endpointNumbers[ObjectIdentifier(record)] = number
         let state = endpoints[number]
@@ -218,10 +217,17 @@ struct Topology: ~Copyable {
 
     // MARK: - Private
 
+    var hasRetired: Bool { !retired.isEmpty }
+
+    mutating func takeRetired() -> [CompiledTable] {
+        defer { retired = [] }
+        return retired
+    }
+
     private mutating func freeTableIfUnused(_ number: UInt32) {
         let state = tables[number]
         guard state.pointee.users == 0 else { return }
-        state.pointee.table?.release()
+        if let table = state.pointee.table { retired.append(table.takeRetainedValue()) }
         state.pointee.backends?.deallocate()
         state.pointee = AdoptedTable()
         tables.give(number)

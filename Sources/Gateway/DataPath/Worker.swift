@@ -121,6 +121,7 @@ struct Worker: ~Copyable {
             releasePaced()
             if isWoken { for command in mailbox.takeAll() { perform(command) } }
             if !isAccepting { acceptAgainIfPossible() }
+            if topology.hasRetired { mailbox.handBack(topology.takeRetired()) }
             publishGauges()
         }
         closeEverything()

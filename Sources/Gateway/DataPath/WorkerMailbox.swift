@@ -18,6 +18,7 @@ final class WorkerMailbox: Sendable {
 
     let wakeup: Int32
     private let commands = Mutex<[Command]>([])
+    private let handedBack = Mutex<[CompiledTable]>([])
 
     init() throws {
         let descriptor = clinux_eventfd_create()
@@ -39,6 +40,18 @@ final class WorkerMailbox: Sendable {
             commands = []
             return all
         }
+    }
+
+    /// Leaves to others to free what the worker no longer uses: for a large table that takes longer than a request may wait.
+    func handBack(_ tables: [CompiledTable]) { handedBack.withLock { $0 += tables } }
+
+    /// Frees what the worker has handed back.
+    func freeHandedBack() {
+        let tables = handedBack.withLock { tables in
+            defer { tables = [] }
+            return tables
+        }
+        withExtendedLifetime(tables) {}
     }
 }
 

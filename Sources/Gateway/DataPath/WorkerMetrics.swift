@@ -8,30 +8,88 @@ struct MetricSeries: Hashable, Sendable {
     var backend: String
 
     static let unmatched = MetricSeries(route: "", backend: "")
+    /// All that found no number of their own.
+    static let others = MetricSeries(route: "(others)", backend: "")
 }
 
-/// Numbers series as they appear. Bounded: what comes after the last number shares the first one's counters.
+/// Numbers the series of the tables in use; what is beyond the last number shares those of ``MetricSeries/others``. A number is free again
+/// when no table uses its series any more.
 final class SeriesRegistry: Sendable {
-    static let capacity = 4096
+    static let capacity = 1 << 16
 
-    private struct State {
-        var numbers: [MetricSeries: Int] = [.unmatched: 0]
-        var names: [MetricSeries] = [.unmatched]
+    private struct Entry {
+        var number: Int
+        /// Tables.
+        var users: Int
     }
 
-    private let state = Mutex(State())
+    private struct State {
+        var entries: [MetricSeries: Entry] = [
+            .unmatched: Entry(number: 0, users: 1), .others: Entry(number: 1, users: 1),
+        ]
+        var made = 2
+        var free: [Int] = []
+    }
 
-    func number(of series: MetricSeries) -> Int {
+    private let capacity: Int
+    private let state = Mutex(State())
+    private let onFree: @Sendable (Int) -> Void
+
+    /// - Parameter onFree: clears what is kept under a number, before another series gets it.
+    init(capacity: Int = SeriesRegistry.capacity, onFree: @escaping @Sendable (Int) -> Void = { _ in }) {
+        self.capacity = capacity
+        self.onFree = onFree
+    }
+
+    /// In the order of their numbers.
+    var all: [(number: Int, series: MetricSeries)] {
+        state.withLock { $0.entries.map { ($1.number, $0) } }.sorted { $0.0 < $1.0 }
+    }
+
+    fileprivate func take(_ series: MetricSeries) -> Int? {
         state.withLock { state in
-            if let number = state.numbers[series] { return number }
-            guard state.names.count < Self.capacity else { return 0 }
-            state.numbers[series] = state.names.count
-            state.names.append(series)
-            return state.names.count - 1
+            if let entry = state.entries[series] {
+                state.entries[series]?.users += 1
+                return entry.number
+            }
+            guard let number = state.free.popLast() ?? (state.made < capacity ? state.made : nil) else { return nil }
+            state.made = max(state.made, number + 1)
+            state.entries[series] = Entry(number: number, users: 1)
+            return number
         }
     }
 
-    var names: [MetricSeries] { state.withLock(\.names) }
+    fileprivate func give(_ all: some Sequence<MetricSeries>) {
+        state.withLock { state in
+            for series in all {
+                guard let entry = state.entries[series] else { continue }
+                state.entries[series]?.users -= 1
+                guard entry.users == 1 else { continue }
+                state.entries[series] = nil
+                onFree(entry.number)
+                state.free.append(entry.number)
+            }
+        }
+    }
+}
+
+/// The numbers that one table uses; they are its own until it goes.
+final class SeriesLease: @unchecked Sendable {
+    // Safe to share: numbers are asked for only while the table is being made, by one thread.
+
+    private let registry: SeriesRegistry
+    private var numbers: [MetricSeries: Int] = [:]
+
+    init(_ registry: SeriesRegistry) { self.registry = registry }
+
+    deinit { registry.give(numbers.keys) }
+
+    func number(of series: MetricSeries) -> Int {
+        if let number = numbers[series] { return number }
+        guard let number = registry.take(series) else { return 1 }
+        numbers[series] = number
+        return number
+    }
 }
 
 /// The counters of one worker: written by its thread alone, read by anybody.
@@ -90,6 +148,12 @@ final class WorkerMetrics: @unchecked Sendable {
     func words(ofSeries number: Int) -> [UInt64] {
         let base = writer.series + number * Self.wordsPerSeries
         return (0..<Self.wordsPerSeries).map { base[$0].load(ordering: .relaxed) }
+    }
+
+    /// Only for series that no table uses: their worker writes nothing there.
+    func clear(series number: Int) {
+        let base = writer.series + number * Self.wordsPerSeries
+        for index in 0..<Self.wordsPerSeries { base[index].store(0, ordering: .relaxed) }
     }
 
     func value(of gauge: Gauge) -> UInt64 { writer.gauges[gauge.rawValue].load(ordering: .relaxed) }

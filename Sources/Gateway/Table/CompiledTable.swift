@@ -15,10 +15,12 @@ final class CompiledTable: @unchecked Sendable {
     /// In the order of the source.
     let backends: [CompiledBackend]
 
+    private let lease: SeriesLease?
+
     /// Counts tables up, so that a report can say which one is in force.
     let generation: Int
 
-    /// - Parameter series: finds the number under which the metrics of a route and a backend are kept.
+    /// - Parameter series: numbers under which the metrics of a route and a backend are kept; all share one where it is not given.
     /// - Parameter policies: keeps the states of policies from table to table.
     /// - Parameter backends: of the source, in its order; a table of its own makes them where they are not given.
     init(
@@ -27,14 +29,19 @@ final class CompiledTable: @unchecked Sendable {
         listeners: CompiledListeners = .none,
         policies: PolicyRegistry = PolicyRegistry(),
         backends: [CompiledBackend]? = nil,
-        series: @escaping (MetricSeries) -> Int
+        series lease: SeriesLease? = nil
     ) {
+        self.lease = lease
         self.source = source
         self.backends = backends ?? BackendRegistry().compile(source.backends, now: 0)
         self.generation = generation
         self.listeners = listeners
         policyStates = policies.states(for: source.rules.lazy.flatMap(\.policies))
-        var builder = TableBuilder(listeners: listeners, series: series, policyStates: policyStates)
+        var builder = TableBuilder(
+            listeners: listeners,
+            series: { lease?.number(of: $0) ?? 0 },
+            policyStates: policyStates
+        )
         builder.add(source)
         view = builder.finish()
     }
