@@ -1,4 +1,5 @@
-/// Deadlines of connections in a hashed wheel. Setting a later deadline costs one store: the connection is moved when its old slot comes.
+/// Deadlines of connections in a hashed wheel. Setting a deadline that is not before the connection's slot costs one store: the connection
+/// is moved when its slot comes. So the deadlines of a busy connection, however they go up and down, cost nothing but that.
 struct TimerWheel: ~Copyable {
     /// Milliseconds per slot.
     static let tick: UInt64 = 16
@@ -26,10 +27,16 @@ struct TimerWheel: ~Copyable {
     /// Arms or moves the deadline of a connection; zero disarms it.
     @inline(__always)
     func set(_ connection: ConnectionPointer, deadline: UInt64, in slab: borrowing ConnectionSlab) {
-        let isLater = connection.pointee.deadline != 0 && deadline >= connection.pointee.deadline
         connection.pointee.deadline = deadline
-        if connection.pointee.timerSlot >= 0, isLater || deadline == 0 { return }
-        place(connection, in: slab)
+        let slot = connection.pointee.timerSlot
+        if slot >= 0, deadline == 0 || tick(ofSlot: slot) <= deadline / Self.tick { return }
+        if deadline != 0 { place(connection, in: slab) }
+    }
+
+    /// When a slot that holds something is looked at next.
+    @inline(__always)
+    private func tick(ofSlot slot: Int32) -> UInt64 {
+        current + (UInt64(truncatingIfNeeded: slot) &- current) & UInt64(Self.slots - 1)
     }
 
     func remove(_ connection: ConnectionPointer, in slab: borrowing ConnectionSlab) {
