@@ -100,7 +100,8 @@ struct RequestHead: BitwiseCopyable {
         guard methodClass != .connect else { return }  // answered with 405 whatever its target is
         var pathStart = start
         if head[start] != ASCII.slash {
-            if end - start == 1, head[start] == UInt8(ascii: "*"), methodClass == .idempotent {
+            // RFC 9112 §3.2.4: of the server as a whole, which only OPTIONS asks.
+            if end - start == 1, head[start] == UInt8(ascii: "*"), head.slice(method).equals("OPTIONS") {
                 path = FieldParser.range(start, end)
                 return
             }
@@ -115,13 +116,12 @@ struct RequestHead: BitwiseCopyable {
         }
     }
 
-    /// `http://host/path` (RFC 9112 §3.2.2): its authority counts instead of the Host field.
+    /// `http://host/path` or `https://host/path` (RFC 9112 §3.2.2): its authority counts instead of the Host field. The scheme decides
+    /// nothing: which listener the connection came to, the client has chosen.
     private mutating func parseAbsoluteForm(_ head: ByteSpan, from start: Int, to end: Int) throws(HeadFault) -> Int {
-        let scheme: StaticString = "http://"
-        let length = scheme.utf8CodeUnitCount
-        guard end - start > length, ByteSpan(head.base + start, length).equalsIgnoringCase(scheme) else {
-            throw .malformedStartLine
-        }
+        let target = ByteSpan(head.base + start, end - start)
+        let length = target.startsIgnoringCase("http://") ? 7 : target.startsIgnoringCase("https://") ? 8 : 0
+        guard length > 0, end - start > length else { throw .malformedStartLine }
         var pathStart = start + length
         while pathStart < end, head[pathStart] != ASCII.slash, head[pathStart] != UInt8(ascii: "?") { pathStart += 1 }
         guard pathStart > start + length else { throw .malformedHost }

@@ -57,6 +57,10 @@ struct ByteSpan: BitwiseCopyable {
 
     @inline(__always) func slice(_ range: ByteRange) -> ByteSpan { ByteSpan(base + Int(range.start), Int(range.count)) }
 
+    @inline(__always) func equals(_ word: StaticString) -> Bool {
+        equals(ByteSpan(word.utf8Start, word.utf8CodeUnitCount))
+    }
+
     @inline(__always) func equals(_ other: ByteSpan) -> Bool {
         guard count == other.count else { return false }
         for index in 0..<count where base[index] != other.base[index] { return false }
@@ -72,6 +76,12 @@ struct ByteSpan: BitwiseCopyable {
 
     @inline(__always) func equalsIgnoringCase(_ word: StaticString) -> Bool {
         equalsIgnoringCase(lowercased: ByteSpan(word.utf8Start, word.utf8CodeUnitCount))
+    }
+
+    /// - Parameter word: in lower case.
+    @inline(__always) func startsIgnoringCase(_ word: StaticString) -> Bool {
+        let length = word.utf8CodeUnitCount
+        return count >= length && ByteSpan(base, length).equalsIgnoringCase(word)
     }
 
     var string: String { String(decoding: UnsafeBufferPointer(start: base, count: count), as: UTF8.self) }
