@@ -32,6 +32,40 @@ import Testing
         #expect(statuses == [Int](repeating: 200, count: count))
     }
 
+    // MARK: - Pipelines behind slow answers
+
+    /// What waits behind requests that are not answered yet has a bound for the worker as a whole.
+    @Test func boundsWhatAllPipelinesHold() async throws {
+        let isOpen = Latch()
+        let server = try RawServer { connection in
+            while try connection.readMessage(isResponse: false) != nil {
+                while !isOpen.isSet { usleep(1000) }
+                try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            }
+        }
+        let bound = 2 << 20
+        try await withDataPlane(.single([server.port]), configure: { $0.maximumBuffered = bound }) { plane in
+            let pipeline = Array(String(repeating: get("/piped"), count: 1200).utf8)
+            let greedy = try await Self.connect(plane, 100, sending: Array(pipeline.prefix(60_000)))
+            try await eventually { plane.value(of: .inFlight) > 0 && plane.value(of: .bufferBytes) >= bound }
+            let answer = try await onThread { try RawConnection(port: plane.port).exchange(get()) }
+            #expect(answer.status == 503)
+            #expect(answer["Connection"] == "close")
+            // What a single request may add beyond it, and what the pool keeps.
+            #expect(plane.value(of: .bufferBytes) < bound + 1 << 20)
+            isOpen.set()
+            for client in greedy { client.reset() }
+            try await eventually { plane.value(of: .inFlight) == 0 }
+            try await Self.expectService(plane)
+        }
+    }
+
+    private final class Latch: Sendable {
+        private let state = Mutex(false)
+        var isSet: Bool { state.withLock(\.self) }
+        func set() { state.withLock { $0 = true } }
+    }
+
     // MARK: - Slow clients
 
     @Test func closesManySlowHeads() async throws {

@@ -2,6 +2,8 @@
 package struct DataPathConfiguration: Hashable, Sendable, BitwiseCopyable {
     /// Clients per worker; more wait in the listener's backlog.
     package var maximumClients = 20_000
+    /// Bytes of requests and answers that a worker keeps at one time; above that, new requests are answered with 503.
+    package var maximumBuffered = 256 << 20
     /// Requests per worker that wait for an endpoint; more are answered with 503 at once.
     package var maximumHeld = 1024
     /// Requests per worker that wait for their turn under a rate limit; more are refused.

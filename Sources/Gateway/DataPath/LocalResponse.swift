@@ -33,6 +33,11 @@ struct LocalResponse: BitwiseCopyable {
         explanation: "All connections to the service are in use.",
         error: .connectionLimitReached
     )
+    static let noMemory = LocalResponse(
+        status: 503,
+        explanation: "The gateway holds as many requests as it may.",
+        error: .connectionLimitReached
+    )
     static let connectionRefused = LocalResponse(
         status: 502,
         explanation: "The endpoint refuses connections.",

@@ -96,6 +96,10 @@ extension Worker {
             refuse(client, fault)
             return false
         }
+        guard isInput || buffers.bytesHeld < configuration.maximumBuffered else {
+            respond(client, .noMemory, closing: true)
+            return false
+        }
         if client.pointee.isReadable { enqueue(client) }
         if bytes.count == 0 { return true }
         if !isInput { _ = buffers.append(bytes, to: &client.pointee.input) }

@@ -6,6 +6,9 @@ extension Worker {
     /// Matches the request whose head starts `bytes` and sends it on its way; keeps what follows the head.
     mutating func startExchange(_ client: ConnectionPointer, _ head: RequestHead, _ bytes: ByteSpan, isInput: Bool) {
         beginExchange(client, head)
+        guard buffers.bytesHeld < configuration.maximumBuffered else {
+            return respond(client, .noMemory, closing: true)
+        }
         let headBytes = ByteSpan(bytes.base, head.length)
         let view = topology.view
         let requestID = (random(), random())
