@@ -170,6 +170,11 @@ def spread(values):
     return middle, low, high
 
 
+def ratio(values, others):
+    """The median of the rounds' ratios."""
+    return spread([value / other for value, other in zip(values, others)])[0]
+
+
 def ratio_text(values, others):
     middle, low, high = spread([value / other for value, other in zip(values, others)])
     return f"{middle:.3f} ({low:.3f}-{high:.3f})"

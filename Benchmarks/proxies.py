@@ -1,4 +1,4 @@
-"""The gateways that are compared, each with one worker, keep-alive to the back end, no access log, in front of one back end."""
+"""The gateways that are compared, each with one worker and keep-alive to one back end; no access log and no limits unless features are asked for."""
 
 import pathlib
 import subprocess
@@ -9,11 +9,13 @@ import bench
 class Setup:
     """What a comparison asks of a gateway."""
 
-    def __init__(self, backend_port, routes=1, has_tls=False, buffers="small"):
+    def __init__(self, backend_port, routes=1, has_tls=False, buffers="small", has_features=False, workers=1):
         self.backend_port = backend_port
         self.routes = routes
         self.has_tls = has_tls
         self.buffers = buffers
+        self.has_features = has_features
+        self.workers = workers
 
     def paths(self):
         return ["/"] if self.routes == 1 else [f"/r{number}" for number in range(self.routes)]
@@ -37,7 +39,25 @@ def start(name, program, folder, setup):
     folder.mkdir(exist_ok=True)
     port = bench.free_port()
     command = {"sampan": sampan, "nginx": nginx, "haproxy": haproxy}[name](program, folder, port, setup)
-    return bench.Running(command, bench.SUBJECT_CPU, port, name)
+    return bench.Running(command, bench.SUBJECT_CPU if setup.workers == 1 else "0,1", port, name)
+
+
+# Limits that nothing reaches, one of each kind, and their names.
+POLICIES = """\
+policies:
+  rate: {rateLimit: {rate: 1000000/s}}
+  even: {rateLimit: {rate: 1000000/s, maximumWait: 1s}}
+  warm: {rateLimit: {rate: 1000000/s, warmUp: {time: 1s, coldFactor: 2}}}
+  address: {rateLimit: {rate: 1000000/s, key: clientAddress}}
+  tenant: {rateLimit: {rate: 1000000/s, key: {header: X-Tenant}}}
+  related: {related: {route: r0, rate: 1000000/s}}
+  flying: {concurrency: {maximum: 10000}}
+  each: {concurrency: {maximum: 10000, key: host}}
+  overload: {loadShedding: {classes: [{name: paid, selectors: [{header: X-Plan, value: paid}]}, {name: free}], initialCap: 4096}}
+  breaker: {circuitBreaker: {slowRatio: 90%}}
+"""
+POLICY_NAMES = ["rate", "even", "warm", "address", "tenant", "related", "flying", "each", "overload", "breaker"]
+POLICY_FIELDS = ["-H", "X-Tenant: acme", "-H", "X-Plan: paid"]
 
 
 def sampan(program, folder, port, setup):
@@ -45,17 +65,19 @@ def sampan(program, folder, port, setup):
     if setup.has_tls:
         certificate_file, key_file = certificate(folder)
         tls = f", tls: {{certificates: [{{certificateFile: {certificate_file}, keyFile: {key_file}}}]}}"
+    policies = f", policies: [{', '.join(POLICY_NAMES)}]" if setup.has_features else ""
     routes = "\n".join(
-        f"  - {{name: r{number}, rules: [{{matches: [{{path: {{prefix: {path}}}}}], backends: [back]}}]}}"
+        f"  - {{name: r{number}, rules: [{{matches: [{{path: {{prefix: {path}}}}}], backends: [back]{policies}}}]}}"
         for number, path in enumerate(setup.paths()))
     (folder / "gateway.yaml").write_text(f"""\
-workers: 1
+workers: {setup.workers}
 listeners:
   - {{name: web, address: 127.0.0.1, port: {port}{tls}}}
 routes:
 {routes}
 backends:
   back: {{endpoints: ["127.0.0.1:{setup.backend_port}"]}}
+{POLICIES + f"accessLog: {{path: {folder}/access.log, format: combined}}" if setup.has_features else ""}
 """)
     return [program, "gateway", "--config", str(folder / "gateway.yaml"), "--admin-socket", str(folder / "admin.sock")]
 
@@ -68,17 +90,26 @@ def nginx(_, folder, port, setup):
         tls = f"ssl_certificate {certificate_file}; ssl_certificate_key {key_file}; ssl_protocols TLSv1.2 TLSv1.3;"
     # Without larger buffers a body of 64 KB goes through in pieces of 4 KB.
     buffers = "proxy_buffer_size 16k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k;" if setup.buffers == "large" else ""
+    zones, limits, log = "", "", "access_log off;"
+    if setup.has_features:
+        # What nginx has of the same: limits by address and by a header, of connections, a request's id, and a buffered log.
+        zones = ("limit_req_zone $server_name zone=all:1m rate=1000000r/s; limit_req_zone $binary_remote_addr zone=address:10m rate=1000000r/s; "
+                 "limit_req_zone $http_x_tenant zone=tenant:10m rate=1000000r/s; limit_conn_zone $server_name zone=flying:1m;")
+        limits = ("limit_req zone=all burst=1000; limit_req zone=address burst=1000; limit_req zone=tenant burst=1000; limit_conn flying 10000; "
+                  "proxy_set_header X-Request-Id $request_id; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $host;")
+        log = (f"log_format full '$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
+               f"\"$http_user_agent\" $host $request_id $request_time $upstream_addr'; access_log {folder}/access.log full buffer=64k;")
     locations = "\n".join(f"location {path} {{ proxy_pass http://back; }}" for path in setup.paths())
     (folder / "nginx.conf").write_text(f"""\
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+daemon off; worker_processes {setup.workers}; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 8192; }}
 http {{
-  access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  {log} {zones} keepalive_requests 1000000000; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   upstream back {{ server 127.0.0.1:{setup.backend_port}; keepalive 256; keepalive_requests 1000000000; }}
   server {{
     listen {listen}; {tls}
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; {buffers}
-    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; {limits}
     {locations}
   }}
 }}
