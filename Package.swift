@@ -36,8 +36,8 @@ let system = Target.Dependency.product(name: "SystemPackage", package: "swift-sy
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
-/// Names a room whose tests are built alone and with the optimizer; see Scripts/test-optimized.
-let optimizedRoom = ProcessInfo.processInfo.environment["SAMPAN_OPTIMIZED_ROOM"]
+/// Names a room whose tests are built alone: with the optimizer or a sanitizer; see Scripts/test-optimized and Scripts/test-sanitized.
+let onlyRoom = ProcessInfo.processInfo.environment["SAMPAN_ONLY_ROOM"]
 
 func room(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
@@ -238,7 +238,7 @@ let package = Package(
     ]
 )
 
-if let optimizedRoom { keepOnly("\(optimizedRoom)Tests", of: package, testable: optimizedRoom) }
+if let onlyRoom { keepOnly("\(onlyRoom)Tests", of: package, testable: onlyRoom) }
 
 /// Leaves one target and what it needs, and lets tests see the inside of `testable` in a release build.
 func keepOnly(_ name: String, of package: Package, testable: String) {
