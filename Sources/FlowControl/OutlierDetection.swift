@@ -113,6 +113,8 @@ package struct OutlierPolicy: Hashable, Sendable {
     package var maximumEjectionTime: Int
     /// Of all endpoints, rounded down, but at least one, and never all.
     package var maximumEjectedPercent: Int
+    /// Endpoints are only counted as those that would be left out.
+    package var dryRun: Bool
 
     package init(
         consecutive5xx: Int = 5,
@@ -123,7 +125,8 @@ package struct OutlierPolicy: Hashable, Sendable {
         successRateStandardDeviationFactor: Int = 1900,
         baseEjectionTime: Int = 30_000,
         maximumEjectionTime: Int = 300_000,
-        maximumEjectedPercent: Int = 10
+        maximumEjectedPercent: Int = 10,
+        dryRun: Bool = false
     ) {
         self.consecutive5xx = consecutive5xx
         self.consecutiveGatewayFailures = consecutiveGatewayFailures
@@ -134,5 +137,6 @@ package struct OutlierPolicy: Hashable, Sendable {
         self.baseEjectionTime = baseEjectionTime
         self.maximumEjectionTime = maximumEjectionTime
         self.maximumEjectedPercent = maximumEjectedPercent
+        self.dryRun = dryRun
     }
 }

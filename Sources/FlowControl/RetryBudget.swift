@@ -10,10 +10,13 @@ package struct RetryBudget: BitwiseCopyable, Sendable {
     package struct Policy: Hashable, Sendable {
         package var percent: Int
         package var minimumPerSecond: Int
+        /// Retries beyond the budget are only counted.
+        package var dryRun: Bool
 
-        package init(percent: Int = 20, minimumPerSecond: Int = 10) {
+        package init(percent: Int = 20, minimumPerSecond: Int = 10, dryRun: Bool = false) {
             self.percent = percent
             self.minimumPerSecond = minimumPerSecond
+            self.dryRun = dryRun
         }
     }
 

@@ -134,10 +134,10 @@ struct ConfigurationPolicyTests {
                 outlierDetection:
                   { consecutive5xx: 7, consecutiveGatewayFailures: 3, interval: 1s, successRateMinimumRequests: 10,
                     successRateMinimumEndpoints: 3, successRateFactor: 1.5, baseEjectionTime: 10s,
-                    maximumEjectionTime: 1m, maximumEjected: 30% }
+                    maximumEjectionTime: 1m, maximumEjected: 30%, dryRun: true }
                 slowStart: { window: 20s, minimumWeight: 5% }
                 connections: { maximumPerEndpoint: 10, maximumPending: 20, connectTimeout: 250ms, idleTimeout: 9s }
-                retryBudget: { share: 10%, minimumPerSecond: 3 }
+                retryBudget: { share: 10%, minimumPerSecond: 3, dryRun: true }
                 panicThreshold: 40%
               tcp:
                 endpoints: ["10.0.0.1:80"]
@@ -186,11 +186,12 @@ struct ConfigurationPolicyTests {
             successRateStandardDeviationFactor: 1500,
             baseEjectionTime: 10_000,
             maximumEjectionTime: 60_000,
-            maximumEjectedPercent: 30
+            maximumEjectedPercent: 30,
+            dryRun: true
         ),
         slowStart: .init(window: 20_000, minimumWeightPercent: 5),
         connections: .init(maximumPerEndpoint: 10, maximumPending: 20, connectTimeout: 250, idleTimeout: 9000),
-        retryBudget: .init(percent: 10, minimumPerSecond: 3),
+        retryBudget: .init(percent: 10, minimumPerSecond: 3, dryRun: true),
         panicThreshold: 40
     )
 

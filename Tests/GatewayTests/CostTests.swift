@@ -205,6 +205,6 @@ extension DataPlane {
 
     /// Answered so far, over all routes.
     var requests: UInt64 {
-        series.indices.reduce(0) { $0 + words(ofSeries: $1).prefix(WorkerMetrics.classes).reduce(0, +) }
+        series.reduce(0) { $0 + words(ofSeries: $1.number).prefix(WorkerMetrics.classes).reduce(0, +) }
     }
 }

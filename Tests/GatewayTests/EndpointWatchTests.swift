@@ -136,6 +136,19 @@ import Testing
         }
     }
 
+    @Test func onlyCountsOutliersOnTrial() async throws {
+        let backends = [Backend(500), Backend(200)]
+        let servers = try backends.map { try $0.server() }
+        let outliers = BackendPolicy.OutlierPolicy(consecutive5xx: 3, baseEjectionTime: 60_000, dryRun: true)
+        let policy = BackendPolicy(loadBalancing: .roundRobin, outlierDetection: outliers)
+        try await withWatchedPlane(.single(servers.map(\.port), policy: policy)) { plane in
+            let bad = try plane.endpoint(port: servers[0].port)
+            let statuses = try await Self.statuses(plane, 40)
+            #expect(statuses.filter { $0 == 500 }.count == 20)
+            #expect(bad.words.load(.wouldEject) == 1 && bad.words.load(.ejections) == 0 && !bad.isEjected)
+        }
+    }
+
     @Test func neverEjectsAll() async throws {
         let backends = [Backend(502), Backend(503)]
         let servers = try backends.map { try $0.server() }

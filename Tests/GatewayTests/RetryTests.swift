@@ -55,6 +55,22 @@ import Testing
         }
     }
 
+    @Test func countsButMakesWhatIsBeyondABudgetOnTrial() async throws {
+        let seen = Counter()
+        let server = try Self.server(503, seen)
+        let retry = RetryPolicy(retries: 1, baseInterval: 0)
+        let policy = BackendPolicy(retryBudget: .init(percent: 0, minimumPerSecond: 0, dryRun: true))
+        try await withDataPlane(.single([server.port], retry: retry, policy: policy)) { plane in
+            try await onThread {
+                let client = try RawConnection(port: plane.port)
+                for _ in 0..<20 { #expect(try client.exchange(get()).status == 503) }
+            }
+            #expect(seen.count == 40)
+            let words = plane.words(ofSeries: try #require(plane.series.first { !$0.series.backend.isEmpty }).number)
+            #expect(words[WorkerMetrics.Counter.retriesOverBudget.word] == 20)
+        }
+    }
+
     @Test func cannotMakeAStorm() async throws {
         let seen = Counter()
         let server = try Self.server(503, seen)

@@ -55,7 +55,7 @@ struct MetricsText {
             (.requestBytes, "request_body_bytes_total", "Bytes of requests' bodies."),
             (.responseBytes, "response_body_bytes_total", "Bytes of answers' bodies."),
             (.retries, "upstream_retries_total", "Requests sent once more."),
-            (.retriesOverBudget, "upstream_retries_over_budget_total", "Retries that the budget did not allow."),
+            (.retriesOverBudget, "upstream_retries_over_budget_total", "Retries beyond the budget, made in a dry run only."),
             (.connectFailures, "upstream_connect_failures_total", "Connections to endpoints that failed."),
         ]
         for (counter, name, help) in counters {
@@ -83,6 +83,7 @@ struct MetricsText {
             ("healthy", "gauge", "Active checks let the endpoint be used.", { $0.isHealthy ? 1 : 0 }),
             ("ejected", "gauge", "The endpoint is left out as an outlier.", { $0.isEjected ? 1 : 0 }),
             ("ejections_total", "counter", "How often it was ejected.", { $0.words.load(.ejections) }),
+            ("would_eject_total", "counter", "Ejections that a dry run only counts.", { $0.words.load(.wouldEject) }),
             ("checks_total", "counter", "Active checks.", { $0.words.load(.checks) }),
             ("failed_checks_total", "counter", "Active checks that failed.", { $0.words.load(.failedChecks) }),
             ("requests_total", "counter", "Attempts, retries included.", { $0.sum(.requests) }),

@@ -47,7 +47,8 @@ final class BackendRecord: @unchecked Sendable {
             state.before = state.before.filter { keys.contains($0.key) }
             for endpoint in endpoints {
                 if policy.healthCheck == nil { endpoint.words.set(.isUnhealthy, 0) }
-                if !state.outliers.isEjected(endpoint.key) { endpoint.words.set(.isEjected, 0) }
+                let isEjected = state.outliers.isEjected(endpoint.key) && policy.outlierDetection?.dryRun != true
+                if !isEjected { endpoint.words.set(.isEjected, 0) }
             }
         }
         changed()
@@ -70,7 +71,7 @@ final class BackendRecord: @unchecked Sendable {
         endpoint.words.set(.gatewayFailureRun, 0)
         state.withLock { state in
             guard state.policy.outlierDetection != nil else { return }
-            if state.outliers.sawErrorsInARow(endpoint.key, now: now) { eject(endpoint) }
+            if state.outliers.sawErrorsInARow(endpoint.key, now: now) { eject(endpoint, state.policy) }
         }
     }
 
@@ -87,7 +88,7 @@ final class BackendRecord: @unchecked Sendable {
             }
             guard now >= state.comparedAt + UInt64(max(1, policy.interval)) else { return }
             state.comparedAt = now
-            for key in compare(&state, records, now: now) { records[key].map(eject) }
+            for key in compare(&state, records, now: now) { records[key].map { eject($0, state.policy) } }
         }
     }
 
@@ -96,7 +97,11 @@ final class BackendRecord: @unchecked Sendable {
 
     // MARK: - Private
 
-    private func eject(_ endpoint: EndpointRecord) {
+    private func eject(_ endpoint: EndpointRecord, _ policy: BackendPolicy) {
+        guard policy.outlierDetection?.dryRun != true else {
+            _ = endpoint.words.increment(.wouldEject)
+            return
+        }
         endpoint.words.set(.isEjected, 1)
         _ = endpoint.words.increment(.ejections)
         changed()

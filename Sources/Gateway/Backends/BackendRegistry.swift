@@ -41,11 +41,17 @@ struct BackendRow: BitwiseCopyable {
     var maximumGatewayFailureRun: UInt32 = 0
     var retryPercent: UInt32 = 20
     var minimumRetries: UInt32 = 10
+    /// Retries over the budget are only counted.
+    var budgetIsDryRun = false
 
     init() {}
 
     var budgetPolicy: RetryBudget.Policy {
-        RetryBudget.Policy(percent: Int(retryPercent), minimumPerSecond: Int(minimumRetries))
+        RetryBudget.Policy(
+            percent: Int(retryPercent),
+            minimumPerSecond: Int(minimumRetries),
+            dryRun: budgetIsDryRun
+        )
     }
 
     init(_ policy: BackendPolicy) {
@@ -66,6 +72,7 @@ struct BackendRow: BitwiseCopyable {
         maximumGatewayFailureRun = UInt32(clamping: policy.outlierDetection?.consecutiveGatewayFailures ?? 0)
         retryPercent = UInt32(clamping: policy.retryBudget.percent)
         minimumRetries = UInt32(clamping: policy.retryBudget.minimumPerSecond)
+        budgetIsDryRun = policy.retryBudget.dryRun
     }
 }
 

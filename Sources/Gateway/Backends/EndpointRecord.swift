@@ -64,6 +64,8 @@ final class EndpointRecord: @unchecked Sendable {
         /// Answers of 5xx, and failures of gateways, in a row.
         case errorRun, gatewayFailureRun
         case ejections, checks, failedChecks
+        /// Ejections that a dry run only counts.
+        case wouldEject
     }
 
     /// Counted by one worker alone.
@@ -74,7 +76,7 @@ final class EndpointRecord: @unchecked Sendable {
     /// Atomic words behind a plain pointer.
     struct Words: BitwiseCopyable {
         // Multiples of a cache line, so that workers do not disturb each other.
-        fileprivate static let shared = 8
+        fileprivate static let shared = 16
         fileprivate static let perWorker = 8
 
         fileprivate let base: UnsafeMutablePointer<Atomic<UInt64>>

@@ -100,7 +100,7 @@ struct BackendPolicyReader {
         let fields = [
             "consecutive5xx", "consecutiveGatewayFailures", "interval", "successRateMinimumRequests",
             "successRateMinimumEndpoints", "successRateFactor", "baseEjectionTime", "maximumEjectionTime",
-            "maximumEjected",
+            "maximumEjected", "dryRun",
         ]
         guard let object = node.object(fields) else { return nil }
         var policy = BackendPolicy.OutlierPolicy()
@@ -121,6 +121,7 @@ struct BackendPolicyReader {
         if let time = object["baseEjectionTime"]?.duration(100...3_600_000) { policy.baseEjectionTime = time }
         if let time = object["maximumEjectionTime"]?.duration(100...86_400_000) { policy.maximumEjectionTime = time }
         if let share = object["maximumEjected"]?.percent() { policy.maximumEjectedPercent = share }
+        if let dryRun = object["dryRun"]?.boolean() { policy.dryRun = dryRun }
         return policy
     }
 
@@ -146,10 +147,11 @@ struct BackendPolicyReader {
     }
 
     private func retryBudget(_ node: ConfigurationNode) -> BackendPolicy.RetryBudgetPolicy? {
-        guard let object = node.object(["share", "minimumPerSecond"]) else { return nil }
+        guard let object = node.object(["share", "minimumPerSecond", "dryRun"]) else { return nil }
         var budget = BackendPolicy.RetryBudgetPolicy()
         if let share = object["share"]?.percent() { budget.percent = share }
         if let minimum = object["minimumPerSecond"]?.integer(0...1_000_000) { budget.minimumPerSecond = minimum }
+        if let dryRun = object["dryRun"]?.boolean() { budget.dryRun = dryRun }
         return budget
     }
 }

@@ -163,11 +163,10 @@ extension Worker {
         guard canSendAgain(exchange), row.conditions.contains(condition), exchange.attempts < retries,
             !exchange.hasSent || exchange.isIdempotent || row.includesNonIdempotent
         else { return false }
-        guard topology.backends[exchange.backend].pointee.budget.takeRetry(now: now) else {
-            metrics.add(.retriesOverBudget, series: exchange.series)
-            return false
-        }
-        return true
+        let backend = topology.backends[exchange.backend]
+        if backend.pointee.budget.takeRetry(now: now) { return true }
+        metrics.add(.retriesOverBudget, series: exchange.series)
+        return backend.pointee.row.budgetIsDryRun
     }
 
     private mutating func sendAgain(_ client: ConnectionPointer, waits: Bool = true) {
