@@ -55,7 +55,7 @@ struct MetricsText {
             (.requestBytes, "request_body_bytes_total", "Bytes of requests' bodies."),
             (.responseBytes, "response_body_bytes_total", "Bytes of answers' bodies."),
             (.retries, "upstream_retries_total", "Requests sent once more."),
-            (.retriesOverBudget, "upstream_retries_over_budget_total", "Retries beyond the budget; a dry run makes them."),
+            (.retriesOverBudget, "upstream_retries_over_budget_total", "Retries beyond the budget."),
             (.connectFailures, "upstream_connect_failures_total", "Connections to endpoints that failed."),
         ]
         for (counter, name, help) in counters {
