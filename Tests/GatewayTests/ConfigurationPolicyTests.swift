@@ -84,7 +84,8 @@ struct ConfigurationPolicyTests {
         let file = try Self.parse(
             """
             timeouts: { connect: 1s, requestHead: 2s, clientIdle: 3s, progress: 4s, tunnelIdle: 5s, upstreamIdle: 6s, hold: 7s }
-            limits: { clientsPerWorker: 100, heldPerWorker: 10, idlePerEndpoint: 5, body: 10Mi, bytesPerSecond: 1Ki }
+            limits: { clientsPerWorker: 100, heldPerWorker: 10, idlePerEndpoint: 5, bufferedPerWorker: 64Mi,
+              body: 10Mi, bytesPerSecond: 1Ki }
             forwarding: both
             accessLog: { path: /var/log/gateway.log, format: combined, bufferSize: 2Mi }
             routes: []
@@ -101,6 +102,7 @@ struct ConfigurationPolicyTests {
         settings.maximumClients = 100
         settings.maximumHeld = 10
         settings.maximumIdlePerEndpoint = 5
+        settings.maximumBuffered = 64 << 20
         settings.maximumBody = 10 << 20
         settings.minimumRate = 1024
         settings.forwarding = .both

@@ -50,11 +50,15 @@ struct SettingsReader {
             ("clientsPerWorker", \.maximumClients), ("heldPerWorker", \.maximumHeld),
             ("idlePerEndpoint", \.maximumIdlePerEndpoint),
         ]
-        guard let object = node.object(counts.map(\.0) + ["body", "bytesPerSecond"]) else { return }
+        let sizes = ["body", "bytesPerSecond", "bufferedPerWorker"]
+        guard let object = node.object(counts.map(\.0) + sizes) else { return }
         for (name, count) in counts {
             if let value = object[name]?.integer(1...1_000_000) { settings[keyPath: count] = value }
         }
         if let size = object["body"]?.size(0...1_000_000_000_000) { settings.maximumBody = UInt64(size) }
         if let rate = object["bytesPerSecond"]?.size(0...1_000_000_000) { settings.minimumRate = UInt64(rate) }
+        if let size = object["bufferedPerWorker"]?.size(1_048_576...1_000_000_000_000) {
+            settings.maximumBuffered = size
+        }
     }
 }
