@@ -44,6 +44,53 @@ import Testing
     }
 }
 
+@Suite struct DownwardFactsTests {
+    private static let pod = Pod([
+        "metadata": ["name": "a"],
+        "spec": [
+            "containers": [
+                [
+                    "name": "main",
+                    "resources": [
+                        "limits": ["memory": "64Mi", "cpu": "500m", "ephemeral-storage": "16E"],
+                        "requests": ["cpu": "0.25"],
+                    ],
+                ],
+                ["name": "other"],
+            ]
+        ],
+    ])
+
+    private static let rows: [(String, JSON?, String, String)] = [
+        ("limits.memory", "0", "main", "67108864"),
+        ("limits.memory", nil, "main", "67108864"),
+        ("limits.memory", "1Mi", "main", "64"),
+        ("limits.memory", "1Gi", "main", "1"),
+        ("limits.cpu", "0", "main", "1"),
+        ("limits.cpu", "1", "main", "1"),
+        ("limits.cpu", "1m", "main", "500"),
+        ("requests.cpu", "1m", "main", "250"),
+        ("limits.cpu", "0", "other", "8"),
+        ("requests.memory", "0", "other", "0"),
+        ("limits.ephemeral-storage", "1Gi", "main", "8589934592"),
+    ]
+
+    @Test(arguments: rows)
+    func resourcesAreCountedInTheirDivisor(
+        _ resource: String,
+        _ divisor: JSON?,
+        _ container: String,
+        _ value: String
+    ) throws {
+        let allocatable = ["cpu": Quantity(value: 8)]
+        let facts = DownwardFacts(pod: Self.pod, hostAddress: "", podAddresses: [], allocatable: allocatable)
+        var reference: JSON = ["resource": .string(resource), "containerName": .string(container)]
+        reference["divisor"] = divisor
+        let own = try #require(Self.pod.container("main"))
+        #expect(try facts.resource(reference, of: own) == value)
+    }
+}
+
 @Suite struct VolumeProjectionTests {
     private static let pod = Pod([
         "metadata": ["name": "a", "namespace": "b", "uid": "u", "labels": ["x": "1", "y": "two \"words\""]],
