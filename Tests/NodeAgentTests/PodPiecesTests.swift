@@ -91,6 +91,44 @@ import Testing
     }
 }
 
+@Suite struct ServiceLinksTests {
+    private static func service(_ name: String, _ address: String, _ ports: JSON, type: String = "ClusterIP") -> JSON {
+        [
+            "metadata": ["name": .string(name)],
+            "spec": ["clusterIP": .string(address), "ports": ports, "type": .string(type)],
+        ]
+    }
+
+    private static func lines(_ services: JSON...) -> [String] {
+        ServiceLinks.variables(of: services).map { "\($0.name)=\($0.value)" }
+    }
+
+    @Test func tellsEveryPort() {
+        let ports: JSON = [["name": "http-web", "port": 80], ["name": "dns", "port": 53, "protocol": "UDP"]]
+        #expect(
+            Self.lines(Self.service("my-web", "10.43.0.7", ports)) == [
+                "MY_WEB_SERVICE_HOST=10.43.0.7", "MY_WEB_SERVICE_PORT=80", "MY_WEB_SERVICE_PORT_HTTP_WEB=80",
+                "MY_WEB_SERVICE_PORT_DNS=53", "MY_WEB_PORT=tcp://10.43.0.7:80",
+                "MY_WEB_PORT_80_TCP=tcp://10.43.0.7:80", "MY_WEB_PORT_80_TCP_PROTO=tcp", "MY_WEB_PORT_80_TCP_PORT=80",
+                "MY_WEB_PORT_80_TCP_ADDR=10.43.0.7", "MY_WEB_PORT_53_UDP=udp://10.43.0.7:53",
+                "MY_WEB_PORT_53_UDP_PROTO=udp", "MY_WEB_PORT_53_UDP_PORT=53", "MY_WEB_PORT_53_UDP_ADDR=10.43.0.7",
+            ]
+        )
+    }
+
+    @Test func leavesOutServicesWithoutAddressAndSortsTheOthers() {
+        let port: JSON = [["port": 1]]
+        let lines = Self.lines(
+            Self.service("b", "10.43.0.2", port),
+            Self.service("headless", "None", port),
+            Self.service("external", "", port, type: "ExternalName"),
+            Self.service("a", "10.43.0.1", port)
+        )
+        #expect(lines.filter { $0.contains("_HOST") } == ["A_SERVICE_HOST=10.43.0.1", "B_SERVICE_HOST=10.43.0.2"])
+        #expect(lines.count == 14)
+    }
+}
+
 @Suite struct VolumeProjectionTests {
     private static let pod = Pod([
         "metadata": ["name": "a", "namespace": "b", "uid": "u", "labels": ["x": "1", "y": "two \"words\""]],
