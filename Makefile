@@ -7,12 +7,14 @@
 
 RUNTIME := containerd runc containernetworking-plugins nftables iproute2 conntrack git buildah catatonit busybox-static \
 	skopeo ca-certificates tar
-# kubectl from elsewhere is as good as Debian's.
+# kubectl from elsewhere is as good as Debian's. The tests need a newer one than Debian 12 has; they find it first on their path.
+TOOLS := $(CURDIR)/.build/tools
 KUBECTL := $(if $(shell command -v kubectl),,kubernetes-client)
 LIBRARIES := libsqlite3-dev libssl-dev zlib1g-dev
 TESTING := nginx-light haproxy apache2-bin nodejs wrk curl openssl python3 python3-pip
 
 export SAMPAN_WARNINGS_AS_ERRORS ?= 1
+export PATH := $(TOOLS)/bin:$(PATH)
 
 .PHONY: demo test test-optimized unit end-to-end lint format build packages test-packages bench fuzz
 
@@ -21,6 +23,7 @@ packages:
 
 test-packages: packages
 	@Scripts/install-packages $(TESTING)
+	@Scripts/install-kubectl $(TOOLS)
 
 build: packages
 	swift build -c release --product sampan

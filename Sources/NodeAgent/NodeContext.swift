@@ -62,15 +62,22 @@ final class NodeContext: Sendable {
         )
     }
 
-    /// Where the API is, as every container's environment says.
-    var serviceVariables: [ContainerSpecification.Variable] {
-        guard let service = configuration.kubernetesService else { return [] }
-        let url = "tcp://\(service.host):\(service.port)"
-        let prefix = "KUBERNETES_PORT_\(service.port)_TCP"
-        return [
-            ("KUBERNETES_SERVICE_HOST", service.host), ("KUBERNETES_SERVICE_PORT", "\(service.port)"),
-            ("KUBERNETES_SERVICE_PORT_HTTPS", "\(service.port)"), ("KUBERNETES_PORT", url), (prefix, url),
-            ("\(prefix)_PROTO", "tcp"), ("\(prefix)_PORT", "\(service.port)"), ("\(prefix)_ADDR", service.host),
-        ].map { ContainerSpecification.Variable(name: $0.0, value: $0.1) }
+    /// Where the API is, and the services of the pod's namespace that exist now unless it wants none (`enableServiceLinks`), for the
+    /// environment of a container.
+    func serviceVariables(for pod: Pod) async throws -> [ContainerSpecification.Variable] {
+        var services: [JSON] = []
+        if pod.spec["enableServiceLinks"]?.bool ?? true {
+            services = try await client.list(.services, namespace: pod.namespace).items
+        }
+        if let service = configuration.kubernetesService {
+            services.removeAll { $0["metadata", "name"] == "kubernetes" }
+            services.append([
+                "metadata": ["name": "kubernetes"],
+                "spec": [
+                    "clusterIP": .string(service.host), "ports": [["name": "https", "port": JSON(service.port)]],
+                ],
+            ])
+        }
+        return ServiceLinks.variables(of: services)
     }
 }

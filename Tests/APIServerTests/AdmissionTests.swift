@@ -88,6 +88,25 @@ struct AdmissionTests {
     }
 
     @Test(arguments: [
+        (#""podFailurePolicy":{"rules":[]}"#, "spec.podFailurePolicy: Forbidden: not implemented"),
+        (#""successPolicy":{"rules":[]}"#, "spec.successPolicy: Forbidden: not implemented"),
+        (#""backoffLimitPerIndex":1"#, "spec.backoffLimitPerIndex: Forbidden: not implemented"),
+        (#""maxFailedIndexes":1"#, "spec.maxFailedIndexes: Forbidden: not implemented"),
+        (#""managedBy":"example.org/other""#, #"spec.managedBy: Unsupported value: "example.org/other""#),
+        (#""completionMode":"Indexed","parallelism":2"#, "spec.completions: Required value: when completion mode"),
+    ])
+    func refusesWhatTheJobControllerWouldPassOver(_ field: String, _ message: String) async throws {
+        let client = try await TestAPI().client
+        let pod = #"{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}"#
+        let job = #"{"metadata":{"name":"j"},"spec":{\#(field),"template":{"spec":\#(pod)}}}"#
+        let error = await statusError {
+            _ = try await client.create(.jobs, namespace: "default", JSON(parsing: job))
+        }
+        #expect(error?.code == 422)
+        #expect(error?.message.contains(message) == true, "\(error?.message ?? "it was taken")")
+    }
+
+    @Test(arguments: [
         (#"{}"#, "BestEffort"), (#"{"requests":{"cpu":"1"}}"#, "Burstable"),
         (#"{"limits":{"cpu":"1","memory":"1Gi"}}"#, "Guaranteed"),
         (#"{"limits":{"cpu":"1","memory":"1Gi"},"requests":{"cpu":"500m","memory":"1Gi"}}"#, "Burstable"),

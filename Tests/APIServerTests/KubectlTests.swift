@@ -132,6 +132,42 @@ import Testing
         }
     }
 
+    @Test func saysWhatNobodyActsOn() async throws {
+        let kinds = KindsWithoutController(["resourcequotas": "nothing limits the namespace"])
+        let quota = "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q}\nspec: {hard: {pods: "
+        let warning =
+            "Warning: ResourceQuota is stored, but no controller of this cluster acts on it yet; nothing limits"
+        try await TestServer.with(kindsWithoutController: kinds) { server in
+            for hard in [1, 2] {
+                let applied = try await server.kubectl("apply", "-f", "-", input: "\(quota)\(hard)}}")
+                #expect(applied.status == 0 && applied.errors.contains(warning), "\(applied.errors)")
+            }
+            let changed = try await server.kubectl(
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "-f",
+                "-",
+                input: "\(quota)3}}"
+            )
+            #expect(changed.errors.contains(warning), "\(changed.errors)")
+            let other = try await server.kubectl("create", "configmap", "plain")
+            #expect(!other.errors.contains("Warning"))
+            let list = try await server.kubectl(
+                "-n",
+                "kube-public",
+                "get",
+                "cm",
+                "kinds-without-controller",
+                "-o",
+                "json"
+            )
+            #expect(KindsWithoutController(configMap: list.json) == kinds)
+            let deleted = try await server.kubectl("delete", "quota", "q")
+            #expect(deleted.status == 0 && !deleted.errors.contains("Warning"))
+        }
+    }
+
     @Test func deletesAndWaits() async throws {
         try await TestServer.with { server in
             _ = try await server.kubectl("create", "configmap", "a", "--from-literal=k=v")

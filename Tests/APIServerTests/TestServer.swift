@@ -16,6 +16,7 @@ struct TestServer {
     static func with(
         identities: [APIServer.Identity] = [],
         nodeConnection: (any NodeConnection)? = nil,
+        kindsWithoutController: KindsWithoutController = KindsWithoutController(),
         _ body: (TestServer) async throws -> Void
     ) async throws {
         let directory = FileManager.default.temporaryDirectory.path + "/sampan-api-\(UUID().uuidString)"
@@ -25,7 +26,8 @@ struct TestServer {
                 directory: directory,
                 listeners: [.init(host: "127.0.0.1", port: 0)],
                 serviceCIDR: "10.43.0.0/24",
-                identities: identities
+                identities: identities,
+                kindsWithoutController: kindsWithoutController
             ),
             nodeConnection: nodeConnection,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

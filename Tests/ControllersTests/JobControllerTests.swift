@@ -25,6 +25,39 @@ struct JobControllerTests {
     }
 
     @Test
+    func countsPodsThatAreDeletedBeforeItEnds() async throws {
+        try await withControllers(kubelet: { _ in .succeeded }) { cluster in
+            let spec: JSON = ["completions": 12, "parallelism": 1]
+            _ = try await cluster.create(.jobs, namespace: "default", .job("work", spec: spec))
+            try await waitUntil("it is complete") {
+                for pod in cluster.all(.pods) where pod["metadata", "annotations", "sampan.dev/counted"] != nil {
+                    let name = AnyObjectView(pod).name
+                    _ = try? await cluster.delete(.pods, namespace: "default", name: name)
+                }
+                return cluster.condition(.jobs, "work", "Complete")?["status"] == "True"
+            }
+            let status = try #require(cluster.find(.jobs, namespace: "default", name: "work")?["status"])
+            #expect(status["succeeded"] == 12)
+            #expect(cluster.requests.count { $0.verb == .create && $0.resource == .pods } == 12)
+        }
+    }
+
+    @Test
+    func worksThroughItsIndexes() async throws {
+        try await withControllers(kubelet: { _ in .succeeded }) { cluster in
+            let spec: JSON = ["completions": 5, "parallelism": 2, "completionMode": "Indexed"]
+            _ = try await cluster.create(.jobs, namespace: "default", .job("work", spec: spec))
+            try await waitUntil("it is complete") {
+                cluster.condition(.jobs, "work", "Complete")?["status"] == "True"
+            }
+            let hosts = cluster.all(.pods).compactMap { $0["spec", "hostname"]?.string }
+            #expect(hosts.sorted() == (0..<5).map { "work-\($0)" })
+            let status = cluster.find(.jobs, namespace: "default", name: "work")?["status"]
+            #expect(status?["completedIndexes"] == "0-4" && status?["succeeded"] == 5)
+        }
+    }
+
+    @Test
     func failsAtItsLimitAndStopsTheOthers() async throws {
         try await withControllers(kubelet: { _ in .failed }) { cluster in
             _ = try await cluster.create(

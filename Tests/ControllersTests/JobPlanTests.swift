@@ -92,12 +92,92 @@ struct JobPlanTests {
         #expect(status.object?.values.contains(.null) == false)
     }
 
+    private func marked(_ pod: PodView) -> PodView {
+        var pod = pod
+        pod.annotations[JobTally.mark] = "true"
+        return pod
+    }
+
     @Test
-    func countsNeverFall() {
-        let status: JSON = ["succeeded": 2, "failed": 1, "startTime": "2020-01-01T00:00:00Z"]
-        let plan = JobPlan(job(["completions": 5], status: status), pods: pods("Succeeded"), now: now)
-        #expect(plan.status["succeeded"] == 2)
-        #expect(plan.status["failed"] == 1)
+    func countsEachPodOnceThoughItIsDeletedLater() {
+        let spec: JSON = ["completions": 5, "backoffLimit": 9]
+        let first = JobPlan(job(spec), pods: [pod("a", "Succeeded"), pod("b", "Failed")], now: now)
+        #expect(first.status["succeeded"] == 1 && first.status["failed"] == 1)
+        #expect(first.status["uncountedTerminatedPods"] == ["failed": ["b"], "succeeded": ["a"]])
+        #expect(first.marks.isEmpty, "what is counted is written before it is marked")
+        let second = JobPlan(
+            job(spec, status: first.status),
+            pods: [pod("a", "Succeeded"), marked(pod("b", "Failed")), pod("c", "Failed")],
+            now: now
+        )
+        #expect(second.marks.map(\.name) == ["a"])
+        #expect(second.status["succeeded"] == 1 && second.status["failed"] == 2)
+        #expect(second.status["uncountedTerminatedPods"] == ["failed": ["c"], "succeeded": ["a"]])
+        let third = JobPlan(job(spec, status: second.status), pods: [pod("d", "Succeeded")], now: now)
+        #expect(third.status["succeeded"] == 2 && third.status["failed"] == 2, "the others were deleted")
+        #expect(third.status["uncountedTerminatedPods"] == ["succeeded": ["d"]])
+    }
+
+    @Test
+    func podsThatWereStoppedDidNotFail() {
+        var stopped = pod("a", "Failed")
+        stopped.json["metadata", "deletionTimestamp"] = "2020-01-01T00:00:00Z"
+        #expect(JobPlan(job(["completions": 2]), pods: [stopped], now: now).status["failed"] == nil)
+    }
+
+    @Test
+    func replacesPodsWhenTheyAreGoneIfToldSo() {
+        var leaving = pod("a", "Running")
+        leaving.json["metadata", "deletionTimestamp"] = "2020-01-01T00:00:00Z"
+        #expect(JobPlan(job(["completions": 1]), pods: [leaving], now: now).creations == 1)
+        let spec: JSON = ["completions": 1, "podReplacementPolicy": "Failed"]
+        #expect(JobPlan(job(spec), pods: [leaving], now: now).creations == 0)
+    }
+
+    private func indexed(_ index: Int, _ phase: String) -> PodView {
+        var pod = pod("i\(index)", phase)
+        pod.annotations[JobIndex.annotation] = String(index)
+        return pod
+    }
+
+    @Test
+    func givesEachPodAnIndexThatIsNotDone() {
+        let spec: JSON = ["completions": 6, "parallelism": 3, "completionMode": "Indexed"]
+        #expect(JobPlan(job(spec), pods: [], now: now).creationIndexes == [0, 1, 2])
+        let status: JSON = ["completedIndexes": "0,1", "succeeded": 2]
+        let pods = [indexed(3, "Succeeded"), indexed(4, "Running"), indexed(0, "Succeeded"), indexed(2, "Failed")]
+        let plan = JobPlan(job(spec, status: status), pods: pods, now: now)
+        #expect(plan.creationIndexes == [2, 5])
+        #expect(plan.status["completedIndexes"] == "0,1,3" && plan.status["succeeded"] == 3)
+        #expect(JobPlan(job(spec), pods: [indexed(0, "Running")], unseenCreations: 1, now: now).creations == 0)
+        let doubled = [indexed(0, "Succeeded"), indexed(0, "Running"), indexed(1, "Running"), indexed(6, "Running")]
+        #expect(JobPlan(job(spec), pods: doubled, now: now).deletions.map(\.completionIndex) == [0, 6])
+        let done = JobPlan(job(spec, status: ["completedIndexes": "0-4"]), pods: [indexed(5, "Succeeded")], now: now)
+        #expect(Conditions(done.status["conditions"]).isTrue("Complete"))
+        #expect(done.status["completedIndexes"] == "0-5" && done.status["succeeded"] == 6)
+    }
+
+    @Test(arguments: [("", []), ("3", [3]), ("0,1", [0, 1]), ("0-2,5,7-9", [0, 1, 2, 5, 7, 8, 9])])
+    func writesIndexesAsRanges(_ text: String, _ indexes: [Int]) {
+        #expect(JobIndex.text(Set(indexes)) == text)
+        #expect(JobIndex.parse(text) == Set(indexes))
+    }
+
+    @Test
+    func tellsPodsTheirIndex() {
+        let own: JSON = ["name": "own", "env": [["name": "JOB_COMPLETION_INDEX", "value": "x"]]]
+        var pod: JSON = [
+            "metadata": ["name": "work-abcde"],
+            "spec": ["containers": [["name": "main"], own], "initContainers": [[:]]],
+        ]
+        JobIndex.assign(12, to: &pod, of: "work")
+        #expect(pod["metadata", "name"] == "work-12-abcde" && pod["spec", "hostname"] == "work-12")
+        #expect(pod["metadata", "annotations", JobIndex.annotation] == "12")
+        let variables = pod["spec", "containers"]?.array?.map { $0["env"]?.array?.count }
+        #expect(variables == [1, 1])
+        let path = pod["spec", "initContainers"]?[0]?["env"]?[0]?["valueFrom", "fieldRef", "fieldPath"]
+        #expect(path == .string("metadata.annotations['\(JobIndex.annotation)']"))
+        #expect(pod["spec", "containers"]?[1]?["env"]?[0]?["value"] == "x")
     }
 
     @Test

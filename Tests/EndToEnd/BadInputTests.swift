@@ -216,7 +216,7 @@ struct BadInputTests {
     @Test func aProjectThatIsNotThereIsAnError() async throws {
         let result = try await run("releases", "demo/nowhere", "--home", try JourneyPlatform.current.home)
         #expect(result.code == 1)
-        #expect(result.errors.contains("404"), "\(result.errors)")
+        #expect(result.errors.contains("there is no project demo/nowhere"), "\(result.errors)")
     }
 
     // MARK: - Private

@@ -28,6 +28,22 @@ struct PreflightTests {
         #expect(finding.remedy.contains("--web-port"))
     }
 
+    @Test(arguments: [
+        (
+            #"Client Version: version.Info{Major:"1", Minor:"20", GitVersion:"v1.20.2", GitCommit:""}"#, "warning",
+            "v1.20.2 is"
+        ),
+        ("Client Version: v1.26.15\nKustomize Version: v4.5.7", "warning", "v1.26.15 is older than 1.27"),
+        ("Client Version: v1.27.0\nKustomize Version: v5.0.1", "ok", "v1.27.0"),
+        ("Client Version: v1.36.3", "ok", "v1.36.3"), ("", "ok", "installed"), (nil, "ok", "not installed"),
+    ])
+    func warnsOfAnOldKubectl(_ version: String?, _ severity: String, _ message: String) {
+        let finding = Preflight.kubectl(version: version)
+        #expect(finding.severity.rawValue == severity)
+        #expect(finding.message.hasPrefix(message), "\(finding.message)")
+        #expect(finding.remedy.isEmpty == (severity == "ok"))
+    }
+
     @Test func everyFindingThatIsNotFineSaysWhatToDo() {
         let findings = Preflight(home: Home("/tmp"), settings: Settings()).inspect(includingPorts: true)
         #expect(findings.allSatisfy { ($0.severity == .ok) == $0.remedy.isEmpty })

@@ -44,6 +44,91 @@ import Testing
     }
 }
 
+@Suite struct DownwardFactsTests {
+    private static let pod = Pod([
+        "metadata": ["name": "a"],
+        "spec": [
+            "containers": [
+                [
+                    "name": "main",
+                    "resources": [
+                        "limits": ["memory": "64Mi", "cpu": "500m", "ephemeral-storage": "16E"],
+                        "requests": ["cpu": "0.25"],
+                    ],
+                ],
+                ["name": "other"],
+            ]
+        ],
+    ])
+
+    private static let rows: [(String, JSON?, String, String)] = [
+        ("limits.memory", "0", "main", "67108864"),
+        ("limits.memory", nil, "main", "67108864"),
+        ("limits.memory", "1Mi", "main", "64"),
+        ("limits.memory", "1Gi", "main", "1"),
+        ("limits.cpu", "0", "main", "1"),
+        ("limits.cpu", "1", "main", "1"),
+        ("limits.cpu", "1m", "main", "500"),
+        ("requests.cpu", "1m", "main", "250"),
+        ("limits.cpu", "0", "other", "8"),
+        ("requests.memory", "0", "other", "0"),
+        ("limits.ephemeral-storage", "1Gi", "main", "8589934592"),
+    ]
+
+    @Test(arguments: rows)
+    func resourcesAreCountedInTheirDivisor(
+        _ resource: String,
+        _ divisor: JSON?,
+        _ container: String,
+        _ value: String
+    ) throws {
+        let allocatable = ["cpu": Quantity(value: 8)]
+        let facts = DownwardFacts(pod: Self.pod, hostAddress: "", podAddresses: [], allocatable: allocatable)
+        var reference: JSON = ["resource": .string(resource), "containerName": .string(container)]
+        reference["divisor"] = divisor
+        let own = try #require(Self.pod.container("main"))
+        #expect(try facts.resource(reference, of: own) == value)
+    }
+}
+
+@Suite struct ServiceLinksTests {
+    private static func service(_ name: String, _ address: String, _ ports: JSON, type: String = "ClusterIP") -> JSON {
+        [
+            "metadata": ["name": .string(name)],
+            "spec": ["clusterIP": .string(address), "ports": ports, "type": .string(type)],
+        ]
+    }
+
+    private static func lines(_ services: JSON...) -> [String] {
+        ServiceLinks.variables(of: services).map { "\($0.name)=\($0.value)" }
+    }
+
+    @Test func tellsEveryPort() {
+        let ports: JSON = [["name": "http-web", "port": 80], ["name": "dns", "port": 53, "protocol": "UDP"]]
+        #expect(
+            Self.lines(Self.service("my-web", "10.43.0.7", ports)) == [
+                "MY_WEB_SERVICE_HOST=10.43.0.7", "MY_WEB_SERVICE_PORT=80", "MY_WEB_SERVICE_PORT_HTTP_WEB=80",
+                "MY_WEB_SERVICE_PORT_DNS=53", "MY_WEB_PORT=tcp://10.43.0.7:80",
+                "MY_WEB_PORT_80_TCP=tcp://10.43.0.7:80", "MY_WEB_PORT_80_TCP_PROTO=tcp", "MY_WEB_PORT_80_TCP_PORT=80",
+                "MY_WEB_PORT_80_TCP_ADDR=10.43.0.7", "MY_WEB_PORT_53_UDP=udp://10.43.0.7:53",
+                "MY_WEB_PORT_53_UDP_PROTO=udp", "MY_WEB_PORT_53_UDP_PORT=53", "MY_WEB_PORT_53_UDP_ADDR=10.43.0.7",
+            ]
+        )
+    }
+
+    @Test func leavesOutServicesWithoutAddressAndSortsTheOthers() {
+        let port: JSON = [["port": 1]]
+        let lines = Self.lines(
+            Self.service("b", "10.43.0.2", port),
+            Self.service("headless", "None", port),
+            Self.service("external", "", port, type: "ExternalName"),
+            Self.service("a", "10.43.0.1", port)
+        )
+        #expect(lines.filter { $0.contains("_HOST") } == ["A_SERVICE_HOST=10.43.0.1", "B_SERVICE_HOST=10.43.0.2"])
+        #expect(lines.count == 14)
+    }
+}
+
 @Suite struct VolumeProjectionTests {
     private static let pod = Pod([
         "metadata": ["name": "a", "namespace": "b", "uid": "u", "labels": ["x": "1", "y": "two \"words\""]],

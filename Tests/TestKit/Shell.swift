@@ -12,9 +12,11 @@ package enum Shell {
     }
 
     package struct Result: Sendable {
-        package let succeeded: Bool
+        /// `nil` when a signal ended the program.
+        package let exitCode: Int32?
         package let output: String
         package let errors: String
+        package var succeeded: Bool { exitCode == 0 }
     }
 
     /// The standard output; any exit code but zero is a failure.
@@ -55,9 +57,16 @@ package enum Shell {
             error: .string(limit: 16 << 20)
         )
         return Result(
-            succeeded: result.terminationStatus.isSuccess,
+            exitCode: result.terminationStatus.exitCode,
             output: result.standardOutput,
             errors: result.standardError
         )
+    }
+}
+
+extension TerminationStatus {
+    fileprivate var exitCode: Int32? {
+        guard case .exited(let code) = self else { return nil }
+        return code
     }
 }

@@ -101,7 +101,7 @@ extension APIFront {
             request.body(),
             context: request.context()
         )
-        return try encoded(result, request, definition)
+        return try encoded(warned(result, request, definition), request, definition)
     }
 
     private func post(
@@ -151,7 +151,7 @@ extension APIFront {
                 try await service.finalize(name: name, body, context: context)
             default: throw StatusError.noSuchResource()
             }
-        return try encoded(result, request, definition)
+        return try encoded(warned(result, request, definition), request, definition)
     }
 
     private func patch(
@@ -182,7 +182,21 @@ extension APIFront {
             patch,
             context: context
         )
-        return try encoded(result, request, definition)
+        return try encoded(warned(result, request, definition), request, definition)
+    }
+
+    /// With the warning that nobody acts on objects of the kind, where that is so.
+    private func warned(
+        _ result: WriteResult,
+        _ request: ResourceRequest,
+        _ definition: ResourceDefinition
+    ) -> WriteResult {
+        guard request.path.subresource.isEmpty,
+            let warning = service.kindsWithoutController.warning(about: definition.resource)
+        else { return result }
+        var result = result
+        result.warnings.append(warning)
+        return result
     }
 
     /// The subresource of a write: the status, or nothing.

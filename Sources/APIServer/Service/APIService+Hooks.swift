@@ -80,7 +80,8 @@ extension APIService {
             try await createIfAbsent(.namespaces, nil, ["metadata": ["name": .string(name)]])
             try await publishClusterAuthority(in: name)
         }
-        for role in BuiltinRoles.clusterRoles { try await bringUpToDate(role) }
+        for role in BuiltinRoles.clusterRoles { try await bringUpToDate(BuiltinRoles.roles, role, field: "rules") }
+        try await bringUpToDate(.configMaps, kindsWithoutController.configMap, field: "data")
         try await createIfAbsent(BuiltinRoles.bindings, nil, BuiltinRoles.mastersBinding)
         let service: JSON = [
             "metadata": ["name": "kubernetes", "labels": ["component": "apiserver", "provider": "kubernetes"]],
@@ -111,14 +112,20 @@ extension APIService {
         }
     }
 
-    /// Gives a cluster role of this program the rules that this version of it has, as Kubernetes does at start.
-    private func bringUpToDate(_ role: JSON) async throws {
-        try await createIfAbsent(BuiltinRoles.roles, nil, role)
-        let (kind, name) = (try definition(BuiltinRoles.roles), AnyObjectView(role).name)
-        _ = try await modify(Modification(definition: kind, namespace: nil, name: name, context: RequestContext())) {
-            old in
+    /// Gives an object of this program what this version of it says in `field`, as Kubernetes does at start with cluster roles.
+    private func bringUpToDate(_ resource: Resource, _ object: JSON, field: String) async throws {
+        let view = AnyObjectView(object)
+        let namespace = resource.isNamespaced ? view.namespace : nil
+        try await createIfAbsent(resource, namespace, object)
+        let modification = Modification(
+            definition: try definition(resource),
+            namespace: namespace,
+            name: view.name,
+            context: RequestContext()
+        )
+        _ = try await modify(modification) { old in
             var new = old
-            new["rules"] = role["rules"]
+            new[field] = object[field]
             return new
         }
     }

@@ -11,6 +11,7 @@ final class APIService: Sendable {
     let addresses: ServiceAddresses
     let tokens: ServiceAccountTokens
     let nodeConnection: (any NodeConnection)?
+    let kindsWithoutController: KindsWithoutController
     let now: @Sendable () -> Timestamp
     let logger: Logger
     /// What every namespace's `kube-root-ca.crt` holds.
@@ -23,6 +24,7 @@ final class APIService: Sendable {
         tokens: ServiceAccountTokens,
         clusterAuthority: String,
         nodeConnection: (any NodeConnection)?,
+        kindsWithoutController: KindsWithoutController = KindsWithoutController(),
         logger: Logger,
         now: @escaping @Sendable () -> Timestamp = { .present }
     ) {
@@ -31,6 +33,7 @@ final class APIService: Sendable {
         self.tokens = tokens
         self.clusterAuthority = clusterAuthority
         self.nodeConnection = nodeConnection
+        self.kindsWithoutController = kindsWithoutController
         self.logger = logger
         self.now = now
         servedKinds = Mutex(.builtin)

@@ -46,7 +46,10 @@ package struct JobController: Service {
             return
         }
         try await control.delete(plan.deletions, of: job)
-        try await control.create(plan.creations, for: job, resource: .jobs, labels: job.podLabels)
+        try await control.create(plan.creations, for: job, resource: .jobs, labels: job.podLabels) { number, pod in
+            if job.isIndexed { JobIndex.assign(plan.creationIndexes[number], to: &pod, of: job.name) }
+        }
+        for pod in plan.marks { try await mark(pod) }
         try await client.writeStatus(plan.status, of: job, .jobs)
         report(plan, for: job)
         if let next = plan.nextLook { queue.add(key, after: .present(until: next)) }
@@ -60,6 +63,16 @@ package struct JobController: Service {
             var stopping = pod
             stopping.json["metadata", "deletionTimestamp"] = .string(Timestamp.now())
             return stopping
+        }
+    }
+
+    /// Says on the pod that it is counted.
+    private func mark(_ pod: PodView) async throws {
+        let change: JSON = ["metadata": ["annotations": [JobTally.mark: "true"]]]
+        do {
+            _ = try await client.patch(.pods, namespace: pod.namespace, name: pod.name, .merge(change))
+        } catch let error as StatusError where error.isNotFound {
+            return
         }
     }
 

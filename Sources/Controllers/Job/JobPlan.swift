@@ -13,7 +13,11 @@ struct JobPlan: Equatable {
     static let maximumBackoff: Int64 = 600
 
     private(set) var creations = 0
+    /// What the new pods work on, one for each, in an Indexed Job; empty in others.
+    private(set) var creationIndexes: [Int] = []
     private(set) var deletions: [PodView] = []
+    /// Pods that were counted and must bear the mark of it.
+    private(set) var marks: [PodView] = []
     /// The Job is over and was kept for as long as it asked.
     private(set) var isExpired = false
     private(set) var status: JSON
@@ -26,6 +30,9 @@ struct JobPlan: Equatable {
     private let unseenCreations: Int
     private let succeeded: Int
     private let failed: Int
+    /// The indexes that are done, in an Indexed Job.
+    private let completedIndexes: Set<Int>
+    private let uncounted: JSON
     private let now: Timestamp
     private var conditions: Conditions
 
@@ -40,9 +47,11 @@ struct JobPlan: Equatable {
         active = pods.filter(\.isActive)
         status = job.status
         conditions = job.conditions
-        // Pods that were counted once may be deleted later: the counts never fall.
-        succeeded = max(job.status["succeeded"]?.int ?? 0, pods.count { $0.phase == "Succeeded" })
-        failed = max(job.status["failed"]?.int ?? 0, pods.count { $0.phase == "Failed" })
+        let tally = JobTally(job, pods: pods)
+        completedIndexes = job.isIndexed ? Self.completedIndexes(of: job, pods) : []
+        succeeded = job.isIndexed ? completedIndexes.count : tally.succeeded
+        failed = tally.failed
+        uncounted = tally.list
         if job.isFinished { planCleanUp() } else if !job.isBeingDeleted { planWork() }
         status["conditions"] = conditions.json
     }
@@ -68,6 +77,7 @@ struct JobPlan: Equatable {
         } else {
             planPods()
         }
+        if !isOver { marks = JobTally(job, pods: pods).unmarked }
         updateCounts()
         scheduleDeadline()
     }
@@ -77,7 +87,9 @@ struct JobPlan: Equatable {
             if let completions = job.completions { min(job.parallelism, completions - succeeded) } else {
                 succeeded > 0 ? active.count : job.parallelism
             }
-        let difference = wanted - active.count - unseenCreations
+        if job.isIndexed, dropNeedlessIndexes() { return }
+        let leaving = job.replacesOnlyFailed ? pods.count(where: \.isStopping) : 0
+        let difference = wanted - active.count - leaving - unseenCreations
         if difference < 0 {
             let order = active.sorted { ReplicaSetPlan.goesBefore($0, $1) }
             deletions = Array(order.prefix(min(-difference, active.count)))
@@ -85,9 +97,37 @@ struct JobPlan: Equatable {
             if let due = backoffEnd, due > now {
                 nextLook = due
             } else {
-                creations = min(difference, ReplicaSetPlan.burst)
+                create(min(difference, ReplicaSetPlan.burst))
             }
         }
+    }
+
+    private mutating func create(_ count: Int) {
+        guard job.isIndexed else {
+            creations = count
+            return
+        }
+        // The indexes of pods that do not show yet are not known.
+        guard unseenCreations == 0 else { return }
+        let taken = completedIndexes.union(active.compactMap(\.completionIndex))
+        creationIndexes = Array((0..<(job.completions ?? 0)).lazy.filter { !taken.contains($0) }.prefix(count))
+        creations = creationIndexes.count
+    }
+
+    /// Stops pods whose index is done already, is another pod's too, or is beyond the last; answers whether there are any.
+    private mutating func dropNeedlessIndexes() -> Bool {
+        var seen = completedIndexes
+        deletions = active.sorted { $0.creationTimestamp < $1.creationTimestamp }.filter { pod in
+            guard let index = pod.completionIndex, index < job.completions ?? 0 else { return true }
+            return !seen.insert(index).inserted
+        }
+        return !deletions.isEmpty
+    }
+
+    private static func completedIndexes(of job: JobView, _ pods: [PodView]) -> Set<Int> {
+        let known = JobIndex.parse(job.status["completedIndexes"]?.string ?? "")
+        return known.union(pods.filter { $0.phase == "Succeeded" }.compactMap(\.completionIndex))
+            .filter { $0 < job.completions ?? 0 }
     }
 
     /// The end of the pause after the last failure, if no pod succeeded since.
@@ -163,14 +203,16 @@ struct JobPlan: Equatable {
 
     private mutating func updateCounts() {
         func count(_ value: Int) -> JSON? { value == 0 ? .none : JSON(value) }
-        let isOver = conditions.isTrue("Complete") || conditions.isTrue("Failed")
         status["active"] = isOver ? .none : count(active.count)
         status["succeeded"] = count(succeeded)
         status["failed"] = count(failed)
         status["ready"] = JSON(isOver ? 0 : active.count(where: \.isReady))
         status["terminating"] = count(pods.count(where: \.isStopping))
-        if status["uncountedTerminatedPods"] == nil { status["uncountedTerminatedPods"] = [:] }
+        status["uncountedTerminatedPods"] = isOver ? [:] : uncounted
+        if job.isIndexed { status["completedIndexes"] = .string(JobIndex.text(completedIndexes)) }
     }
+
+    private var isOver: Bool { conditions.isTrue("Complete") || conditions.isTrue("Failed") }
 
     private mutating func set(_ type: String, _ value: String, reason: String, message: String) {
         conditions.set(type, status: value, reason: reason, message: message, at: now, timeField: "lastProbeTime")

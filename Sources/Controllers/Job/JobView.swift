@@ -8,6 +8,10 @@ struct JobView: ObjectView {
     var parallelism: Int { max(0, json["spec", "parallelism"]?.int ?? 1) }
     /// `nil` for a work queue: the success of any pod means that there is no more work.
     var completions: Int? { json["spec", "completions"]?.int }
+    /// Each of its completions has a number of its own.
+    var isIndexed: Bool { json["spec", "completionMode"]?.string == "Indexed" }
+    /// A pod that is being stopped keeps its place until it is gone.
+    var replacesOnlyFailed: Bool { json["spec", "podReplacementPolicy"]?.string == "Failed" }
     var backoffLimit: Int { json["spec", "backoffLimit"]?.int ?? 6 }
     var activeDeadlineSeconds: Int? { json["spec", "activeDeadlineSeconds"]?.int }
     var ttlSecondsAfterFinished: Int? { json["spec", "ttlSecondsAfterFinished"]?.int }

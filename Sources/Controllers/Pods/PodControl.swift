@@ -10,23 +10,30 @@ struct PodControl: Sendable {
 
     /// Makes `count` pods from the template of `owner`: one, then two, then four at a time, so that an error that hits all of them costs
     /// few requests. Throws the first error after the batch that it came in.
+    ///
+    /// - Parameter change: Makes the pod with a number from zero to `count` what its place asks for.
     func create(
         _ count: Int,
         for owner: some ObjectView,
         resource: Resource,
-        labels: [String: String] = [:]
+        labels: [String: String] = [:],
+        change: @escaping @Sendable (_ number: Int, _ pod: inout JSON) -> Void = { _, _ in }
     ) async throws {
-        var remaining = count
+        var made = 0
         var batch = 1
-        while remaining > 0 {
-            let size = min(batch, remaining)
+        while made < count {
+            let numbers = made..<min(made + batch, count)
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<size {
-                    group.addTask { try await createOne(for: owner, resource: resource, labels: labels) }
+                for number in numbers {
+                    group.addTask {
+                        var pod = Self.pod(of: owner, resource: resource, labels: labels)
+                        change(number, &pod)
+                        try await createOne(pod, for: owner)
+                    }
                 }
                 try await group.waitForAll()
             }
-            remaining -= size
+            made = numbers.upperBound
             batch *= 2
         }
     }
@@ -55,8 +62,7 @@ struct PodControl: Sendable {
 
     // MARK: - Private
 
-    private func createOne(for owner: some ObjectView, resource: Resource, labels: [String: String]) async throws {
-        let pod = Self.pod(of: owner, resource: resource, labels: labels)
+    private func createOne(_ pod: JSON, for owner: some ObjectView) async throws {
         let key = ObjectKey(namespace: owner.namespace, name: AnyObjectView(pod).name)
         unseen.willCreate(key, of: owner.uid)
         do {

@@ -9,6 +9,7 @@ enum WorkloadRules {
         "apps.v1.DaemonSet": { object, _ in selectorErrors(object) + restartErrors(object, ["Always"]) },
         "batch.v1.JobSpec": { spec, path in
             restartErrors(spec["template", "spec"], "\(path).template.spec", ["OnFailure", "Never"])
+                + indexErrors(spec, path)
         },
         "batch.v1.CronJobSpec": scheduleErrors,
         "meta.v1.LabelSelector": labelSelectorErrors,
@@ -85,6 +86,11 @@ enum WorkloadRules {
 
     private static func isZero(_ value: JSON?) -> Bool {
         value.flatMap(IntOrString.init)?.scaled(total: 100, roundUp: true) == 0
+    }
+
+    private static func indexErrors(_ spec: JSON, _ path: String) -> [FieldError] {
+        guard spec["completionMode"]?.string == "Indexed", spec["completions"] == nil else { return [] }
+        return [.required("\(path).completions", "when completion mode is Indexed")]
     }
 
     private static func scheduleErrors(_ spec: JSON, _ path: String) -> [FieldError] {

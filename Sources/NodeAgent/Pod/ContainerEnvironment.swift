@@ -8,7 +8,7 @@ struct ContainerEnvironment {
     /// The ConfigMaps that are named, by name, as far as they exist.
     let configMaps: [String: JSON]
     let secrets: [String: JSON]
-    /// Where the API is, for every container.
+    /// Where the API and the services of the namespace are.
     let service: [ContainerSpecification.Variable]
 
     /// The names of the objects that `env` and `envFrom` read.

@@ -39,9 +39,18 @@ struct DownwardFacts: Hashable, Sendable {
         guard let amount = own ?? (parts[0] == "limits" ? allocatable[parts[1]] : Quantity(value: 0)) else {
             throw ConfigurationError("unsupported resource: \(path)")
         }
-        let divisor = max(1, Quantity(reference["divisor"]).map(\.milliValue) ?? 1000)
-        let unit = divisor == 0 ? 1000 : divisor
-        return String((amount.milliValue + unit - 1) / unit)
+        return String(Self.quotient(amount, by: Quantity(reference["divisor"])))
+    }
+
+    /// Rounded up. The API sets an absent divisor to zero, which stands for one.
+    private static func quotient(_ amount: Quantity, by divisor: Quantity?) -> Int64 {
+        func roundedUp(_ amount: Int64, _ unit: Int64) -> Int64 {
+            let (quotient, remainder) = amount.quotientAndRemainder(dividingBy: unit)
+            return remainder > 0 ? quotient + 1 : quotient
+        }
+        guard let divisor, divisor.milliValue > 0 else { return amount.value }
+        guard divisor.milliValue < 1000 else { return roundedUp(amount.value, divisor.value) }
+        return roundedUp(amount.milliValue, divisor.milliValue)
     }
 
     /// The key in `prefix['key']`.

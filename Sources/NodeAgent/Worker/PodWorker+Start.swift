@@ -117,7 +117,7 @@ extension PodWorker {
             facts: context.facts(about: pod, addresses: addresses),
             configMaps: try await context.client.named(references.configMaps, .configMaps, in: pod.namespace),
             secrets: try await context.client.named(references.secrets, .secrets, in: pod.namespace),
-            service: context.serviceVariables
+            service: try await context.serviceVariables(for: pod)
         )
         let specification = try ContainerSpecification(
             definition,

@@ -45,12 +45,15 @@ struct BundleRenderer {
     var settings: Settings
     var origin: ReleaseOrigin
     var images: [ImageBuild]
+    /// What the cluster says that nobody in it acts on.
+    var kindsWithoutController = KindsWithoutController()
 
     /// Renders `manifests`, or what an application with these images needs when there are none.
     func render(_ manifests: [ManifestDocument], release: String) throws -> Rendering {
         let generated = manifests.isEmpty ? try generate() : (documents: manifests, notes: [])
         try generated.documents.forEach(validate)
         try refuseDuplicates(generated.documents)
+        let idle = try IdleManifests(generated.documents, kindsWithoutController)
         var objects = generated.documents.map { complete($0.object) }
         ConfigurationNames.apply(to: &objects)
         for index in objects.indices { mark(&objects[index], release: release) }
@@ -62,7 +65,7 @@ struct BundleRenderer {
         return Rendering(
             bundle: bundle,
             sources: Dictionary(sources, uniquingKeysWith: { first, _ in first }),
-            notes: generated.notes + imageHints(manifests)
+            notes: generated.notes + idle.notes + imageHints(manifests)
         )
     }
 

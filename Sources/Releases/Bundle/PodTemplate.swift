@@ -32,6 +32,14 @@ enum PodTemplate {
         return images
     }
 
+    /// The names of the claims that the pods of `object` mount.
+    static func claims(in object: JSON) -> [String] {
+        guard let path = path(ofKind: object["kind"]?.string ?? "", apiVersion: object["apiVersion"]?.string ?? "")
+        else { return [] }
+        let volumes = object[path: path + ["volumes"]]?.array ?? []
+        return volumes.compactMap { $0["persistentVolumeClaim", "claimName"]?.string }
+    }
+
     /// Changes every container of a pod specification, init and ephemeral ones, too.
     static func changeContainers(_ spec: inout JSON, _ change: (inout JSON) -> Void) {
         for field in ["initContainers", "containers", "ephemeralContainers"] {

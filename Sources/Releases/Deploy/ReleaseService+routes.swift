@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 package import Hummingbird
+import KubernetesClient
 import KubernetesModel
 import NIOCore
 import SystemPackage
@@ -62,7 +63,8 @@ extension ReleaseService {
             environment: environment,
             settings: .init(registry: configuration.registry, domain: configuration.domain),
             origin: caller.origin,
-            images: try await images.images(project: caller.project.id, origin: caller.origin)
+            images: try await images.images(project: caller.project.id, origin: caller.origin),
+            kindsWithoutController: try await kindsWithoutController()
         )
         let login = try await access.pullLogin(of: caller.project)
         return try await perform(in: environment, output, deadline: deadline) { rollout in
@@ -119,6 +121,17 @@ extension ReleaseService {
             headers: [.contentType: "application/json"],
             body: ResponseBody(byteBuffer: ByteBuffer(bytes: list.encoded()))
         )
+    }
+
+    /// A cluster that says nothing, or does not let us ask, acts on all its kinds.
+    private func kindsWithoutController() async throws -> KindsWithoutController {
+        let key = KindsWithoutController.key
+        do {
+            let list = try await client.find(.configMaps, namespace: key.namespace, name: key.name)
+            return KindsWithoutController(configMap: list)
+        } catch let error as StatusError where error.code == 403 {
+            return KindsWithoutController()
+        }
     }
 
     private func manifests(in body: some AsyncSequence<ByteBuffer, any Error>) async throws -> [ManifestDocument] {

@@ -18,7 +18,11 @@ package struct ClusterZone: Sendable {
     /// Short, because endpoints change whenever something is deployed.
     package static let timeToLive: UInt32 = 5
 
+    /// Aliases that lead to aliases are followed this far.
+    private static let maximumAliases = 8
+
     private let domain: DNSName
+    private let podNetwork: IPv4Network
     private var services: [ObjectKey: ServiceView] = [:]
     private var slices: [ObjectKey: [EndpointSliceView]] = [:]
     private var fixedAddresses: [ObjectKey: IPv4Address] = [:]
@@ -27,6 +31,7 @@ package struct ClusterZone: Sendable {
 
     package init(services: [JSON], slices: [JSON], configuration: NetworkConfiguration) {
         domain = DNSName(configuration.clusterDomain)
+        podNetwork = configuration.podNetwork
         for service in services.map(ServiceView.init) {
             self.services[service.key] = service
             if let address = service.clusterAddress { namesByAddress[address] = name(of: service.key) }
@@ -36,12 +41,14 @@ package struct ClusterZone: Sendable {
             ObjectKey(namespace: "default", name: "kubernetes"): configuration.apiServiceAddress,
             ObjectKey(namespace: "kube-system", name: "kube-dns"): configuration.dnsServiceAddress,
         ]
+        nameEndpoints()
         namespaces = Set(self.services.keys.map(\.namespace)).union(fixedAddresses.keys.map(\.namespace))
     }
 
     package func answer(_ question: DNSMessage.Question) -> Answer {
         if let address = reverseAddress(question.name) { return answerReverse(question, address) }
         guard let labels = question.name.prefix(before: domain) else { return .notOurs }
+        if labels.last == "pod" { return answerPod(question, Array(labels.dropLast())) }
         guard let zone = labels.last, zone == "svc" else { return labels.isEmpty ? .noData : .nameError }
         var rest = Array(labels.dropLast())
         guard let namespace = rest.popLast() else { return .noData }
@@ -50,6 +57,32 @@ package struct ClusterZone: Sendable {
         if let address = fixedAddresses[key] { return answerFixed(question, rest, address) }
         guard let view = services[key] else { return .nameError }
         return answer(question, rest, view)
+    }
+
+    /// An answer with the aliases that lead to it.
+    package struct Resolution: Hashable, Sendable {
+        package var aliases: [DNSMessage.Record] = []
+        /// What is to be answered, or asked elsewhere: the question itself, or the one that the last alias leads to.
+        package var question: DNSMessage.Question
+        /// ``ClusterZone/Answer/alias(_:)`` only when there are too many of them.
+        package var answer: Answer
+    }
+
+    /// Answers `question` and follows names that stand for other names of the cluster.
+    package func resolve(_ question: DNSMessage.Question) -> Resolution {
+        var resolution = Resolution(question: question, answer: answer(question))
+        while case .alias(let target) = resolution.answer, resolution.aliases.count < Self.maximumAliases {
+            resolution.aliases.append(
+                DNSMessage.Record(
+                    name: resolution.question.name,
+                    timeToLive: Self.timeToLive,
+                    payload: .cname(target)
+                )
+            )
+            resolution.question = DNSMessage.Question(name: target, type: question.type)
+            resolution.answer = answer(resolution.question)
+        }
+        return resolution
     }
 
     /// What a negative answer carries, so that it is kept no longer than a positive one.
@@ -116,6 +149,20 @@ package struct ClusterZone: Sendable {
         rest.isEmpty ? addressRecords(question, [address]) : .nameError
     }
 
+    // MARK: - Pods
+
+    /// `10-42-0-7.namespace.pod`: the name of any address of the pods' network.
+    private func answerPod(_ question: DNSMessage.Question, _ labels: [String]) -> Answer {
+        guard let namespace = labels.last else { return .noData }
+        guard namespaces.contains(namespace), labels.count <= 2 else { return .nameError }
+        guard labels.count == 2 else { return .noData }
+        let address = IPv4Address(
+            labels[0].split(separator: "-", omittingEmptySubsequences: false).joined(separator: ".")
+        )
+        guard let address, podNetwork.contains(address) else { return .nameError }
+        return addressRecords(question, [address])
+    }
+
     // MARK: - Endpoints
 
     private struct Endpoint {
@@ -130,6 +177,15 @@ package struct ClusterZone: Sendable {
     private func endpoints(of service: ServiceView, in slice: EndpointSliceView) -> [Endpoint] {
         slice.endpoints.filter { $0.isReady || service.publishesNotReadyAddresses }.flatMap { endpoint in
             endpoint.addresses.compactMap { IPv4Address($0) }.map { Endpoint(address: $0, hostname: endpoint.hostname) }
+        }
+    }
+
+    /// Addresses of headless services are called after their endpoints. Of several services the first by name counts.
+    private mutating func nameEndpoints() {
+        for (key, service) in services.sorted(by: { $0.key < $1.key }) where service.isHeadless {
+            for endpoint in endpoints(of: service) where namesByAddress[endpoint.address] == nil {
+                namesByAddress[endpoint.address] = DNSName(labels: [label(of: endpoint)] + name(of: key).labels)
+            }
         }
     }
 

@@ -65,33 +65,31 @@ package final class NameServer: Service {
         }
         guard message.operation == 0 else { return reply(to: message, code: .notImplemented).encoded(limit: 512) }
         let limit = limit ?? message.maximumPayload
-        switch currentZone().answer(message.question) {
-        case .records(let records):
-            var answer = reply(to: message, code: .noError)
-            answer.answers = records
-            return answer.encoded(limit: limit)
-        case .noData: return negative(to: message, code: .noError).encoded(limit: limit)
-        case .nameError: return negative(to: message, code: .nameError).encoded(limit: limit)
-        case .notOurs:
+        let resolution = currentZone().resolve(message.question)
+        switch resolution.answer {
+        case .records(let records): return reply(to: message, resolution.aliases + records).encoded(limit: limit)
+        case .noData: return negative(to: message, code: .noError, resolution.aliases).encoded(limit: limit)
+        case .nameError: return negative(to: message, code: .nameError, resolution.aliases).encoded(limit: limit)
+        case .notOurs where resolution.aliases.isEmpty:
             return await upstream.ask(query, overStream: limit > 4096)
                 ?? reply(to: message, code: .serverFailure).encoded(limit: limit)
-        case .alias(let target): return await follow(target, for: message).encoded(limit: limit)
+        case .notOurs: return await follow(resolution, for: message).encoded(limit: limit)
+        case .alias: return reply(to: message, code: .serverFailure).encoded(limit: limit)
         }
     }
 
     /// Stub resolvers do not follow an alias themselves, so the answer carries the target's addresses too.
-    private func follow(_ target: DNSName, for message: DNSMessage) async -> DNSMessage {
+    private func follow(_ resolution: ClusterZone.Resolution, for message: DNSMessage) async -> DNSMessage {
+        let target = resolution.question.name
         let question = DNSMessage(id: message.id, question: .init(name: target, type: .a))
         guard let answer = await upstream.ask(question.encoded(limit: 512), overStream: false) else {
             return reply(to: message, code: .serverFailure)
         }
-        func record(_ name: DNSName, _ payload: DNSMessage.Record.Payload) -> DNSMessage.Record {
-            DNSMessage.Record(name: name, timeToLive: ClusterZone.timeToLive, payload: payload)
-        }
-        var reply = reply(to: message, code: .noError)
         let addresses = message.question.type == .a ? DNSMessage.addresses(inResponse: answer) : []
-        reply.answers = [record(message.question.name, .cname(target))] + addresses.map { record(target, .a($0)) }
-        return reply
+        let records = addresses.map {
+            DNSMessage.Record(name: target, timeToLive: ClusterZone.timeToLive, payload: .a($0))
+        }
+        return reply(to: message, resolution.aliases + records)
     }
 
     private func currentZone() -> ClusterZone {
@@ -113,8 +111,19 @@ package final class NameServer: Service {
         return reply
     }
 
-    private func negative(to message: DNSMessage, code: DNSMessage.ResponseCode) -> DNSMessage {
+    private func reply(to message: DNSMessage, _ answers: [DNSMessage.Record]) -> DNSMessage {
+        var reply = reply(to: message, code: .noError)
+        reply.answers = answers
+        return reply
+    }
+
+    private func negative(
+        to message: DNSMessage,
+        code: DNSMessage.ResponseCode,
+        _ aliases: [DNSMessage.Record]
+    ) -> DNSMessage {
         var reply = reply(to: message, code: code)
+        reply.answers = aliases
         reply.authority = [currentZone().authority]
         return reply
     }

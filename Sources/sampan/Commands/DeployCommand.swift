@@ -14,6 +14,8 @@ struct DeployCommand: AsyncParsableCommand {
     @Argument(help: "GROUP/NAME of the project.") var project: String
     @Option(help: "The environment, such as daily or production.") var environment = "daily"
     @Option(help: "The folder with the manifests.") var manifests = "k8s"
+    @Option(help: "Whose images to take; HEAD of the folder's work tree, else what the environment runs.")
+    var commit: String?
     @Option(help: "How long it may take until the release serves, such as 90s or 10m.") var timeout = "300s"
     @OptionGroup var platform: PlatformOption
 
@@ -22,8 +24,12 @@ struct DeployCommand: AsyncParsableCommand {
             throw HostError("there is no folder \(manifests); name the folder of your manifests with --manifests")
         }
         let client = try await platform.client()
+        try await client.requireProject(project)
+        let origin = DeployCommit(client: client, project: project, environment: environment, manifests: manifests)
+        let commit = try await origin.find(named: commit)
         let archive = try await archive(manifests)
-        let query = "environment=\(client.escape(environment))&timeout=\(client.escape(timeout))"
+        var query = "environment=\(client.escape(environment))&timeout=\(client.escape(timeout))"
+        if let commit { query += "&sha=\(commit)" }
         let path = "projects/\(client.escape(project))/deploys?\(query)"
         let code = try await client.stream(path, body: .bytes(ByteBuffer(bytes: archive)))
         if code != 0 { throw ExitCode(1) }

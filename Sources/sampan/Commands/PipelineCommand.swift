@@ -21,6 +21,7 @@ struct PipelineCommand: AsyncParsableCommand {
 
         func run() async throws {
             let client = try await platform.client()
+            try await client.requireProject(project)
             let base = "projects/\(client.escape(project))"
             let pipeline = try await find(client, base)
             print("pipeline \(pipeline.id)")

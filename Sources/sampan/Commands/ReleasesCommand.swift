@@ -13,8 +13,10 @@ struct ReleasesCommand: AsyncParsableCommand {
 
     func run() async throws {
         let client = try await platform.client()
+        try await client.requireProject(project)
         let path = "projects/\(client.escape(project))/environments/\(client.escape(environment))/releases"
         let releases: [ReleaseSummary] = try await client.get(path)
+        if releases.isEmpty { try await client.requireEnvironment(environment, of: project) }
         let rows = releases.map { release in
             [
                 String(release.number), release.phase, String(release.commit?.prefix(8) ?? ""), release.createdAt,

@@ -13,6 +13,7 @@ struct RollbackCommand: AsyncParsableCommand {
 
     func run() async throws {
         let client = try await platform.client()
+        try await client.requireProject(project)
         let query = to.map { "?to=\($0)" } ?? ""
         let path = "projects/\(client.escape(project))/environments/\(client.escape(environment))/rollback\(query)"
         if try await client.stream(path, body: nil) != 0 { throw ExitCode(1) }

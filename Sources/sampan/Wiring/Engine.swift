@@ -137,7 +137,8 @@ struct Engine: Sendable {
             podEndpoint: bridge,
             identities: [.gateway],
             // Releases hold the Secrets that they deploy.
-            encryptedCollections: ["secrets", "releases.sampan.dev"]
+            encryptedCollections: ["secrets", "releases.sampan.dev"],
+            kindsWithoutController: .builtin
         )
     }
 

@@ -96,6 +96,55 @@ struct BundleRendererTests {
         #expect(try hints("nginx:1", built: ["web"]) == [], "everything that was built is used")
     }
 
+    private static let idle = KindsWithoutController([
+        "statefulsets.apps": "use a Deployment", "cronjobs.batch": "make Jobs",
+        "persistentvolumeclaims": "use hostPath", "ingresses.networking.k8s.io": "use an HTTPRoute",
+    ])
+
+    /// What `renderer` of a cluster with idle kinds says of two manifests, or why it refuses them.
+    private static func judgement(_ documents: String..., by kinds: KindsWithoutController = idle) throws -> [String] {
+        var renderer = Self.renderer([])
+        renderer.kindsWithoutController = kinds
+        let text = documents.joined(separator: "\n---\n")
+        return try renderer.render(ManifestReader.read([("k8s.yaml", text)]), release: "r-5").notes
+    }
+
+    private static func workload(_ kind: String, _ spec: String) -> String {
+        "apiVersion: \(kind == "CronJob" ? "batch/v1" : "apps/v1")\nkind: \(kind)\nmetadata: {name: db}\nspec: {\(spec)}"
+    }
+
+    private static let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {}"
+    private static let claimed =
+        "template: {spec: {volumes: [{name: v, persistentVolumeClaim: {claimName: data}}], containers: []}}"
+
+    @Test(arguments: [
+        (
+            workload("StatefulSet", "template: {}"), "k8s.yaml:1: StatefulSet \"db\": StatefulSet is stored",
+            "use a Deployment"
+        ),
+        (workload("CronJob", "jobTemplate: {}"), "k8s.yaml:1: CronJob \"db\": CronJob is stored", "make Jobs"),
+        (
+            claim + "\n---\n" + workload("Deployment", claimed),
+            "k8s.yaml:6: Deployment \"db\" would wait for the claim \"data\"", "use hostPath"
+        ),
+    ])
+    func refusesWorkloadsThatNobodyWouldRun(_ text: String, _ place: String, _ remedy: String) throws {
+        let error = #expect(throws: ReleaseError.self) { try Self.judgement(text) }
+        let message = try #require(error).description
+        #expect(message.contains(place) && message.contains("no controller") && message.contains(remedy), "\(message)")
+        #expect(try Self.judgement(text, by: KindsWithoutController()) == [], "a cluster that says nothing runs them")
+    }
+
+    @Test func notesOtherObjectsThatNobodyActsOn() throws {
+        let ingress = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec: {}"
+        let notes = try Self.judgement(ingress, Self.claim)
+        #expect(notes.count == 2)
+        #expect(notes.first?.hasPrefix("warning: k8s.yaml:1: Ingress \"web\": ") == true, "\(notes)")
+        #expect(notes.first?.hasSuffix("use an HTTPRoute") == true)
+        let bound = Self.claim.replacing("spec: {}", with: "spec: {volumeName: disk}")
+        #expect(try Self.judgement(bound, Self.workload("Deployment", Self.claimed)).count == 1, "bound by hand")
+    }
+
     @Test func ordersWhatOthersNeedFirstAndRoutesLast() throws {
         let kinds = try render(Self.stack).map { $0["kind"]?.string }
         #expect(kinds == ["ConfigMap", "Secret", "Service", "Deployment", "HTTPRoute"])

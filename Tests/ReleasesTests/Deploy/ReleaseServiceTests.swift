@@ -272,6 +272,20 @@ struct ReleaseServiceTests {
         }
     }
 
+    @Test func refusesWorkloadsThatTheClusterSaysNobodyRuns() async throws {
+        let kinds = KindsWithoutController(["daemonsets.apps": "use a Deployment"])
+        let agent = "---\napiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: agent}\nspec: {}"
+        try await withBench(cluster: MemoryCluster([(.configMaps, kinds.configMap)])) { bench in
+            let refused = try await bench.deploy(Self.app(image: "nginx:1", extra: agent))
+            #expect(refused.code == 1)
+            #expect(refused.text.contains(#"k8s/app.yaml:21: DaemonSet "agent": "#), "\(refused.text)")
+            #expect(bench.release(1) == nil)
+            #expect(try await bench.deploy(Self.app(image: "nginx:1")).code == 0)
+            bench.cluster.fail(.get, .configMaps, with: StatusError.forbidden("no"))
+            #expect(try await bench.deploy(Self.app(image: "nginx:2")).code == 0, "a cluster may hide its list")
+        }
+    }
+
     @Test func refusesANamespaceOfSomebodyElse() async throws {
         let cluster = MemoryCluster([(.namespaces, ["metadata": ["name": .string(Bench.namespace)]])])
         try await withBench(cluster: cluster) { bench async throws in
