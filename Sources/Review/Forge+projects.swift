@@ -57,7 +57,8 @@ extension Forge {
         return try await createProject(path: path, name: path, in: parent, visibility: visibility, by: author)
     }
 
-    /// Makes a project with its empty repository; the default branch is protected from the start.
+    /// Makes a project with its empty repository; the default branch is protected from the start, and gives way to the first
+    /// branch that comes if that is another one.
     ///
     /// Row first, repository second: when the repository cannot be made, the row goes again; when the process dies between
     /// the two, `ensureRepositories` makes what is missing.
@@ -110,10 +111,15 @@ extension Forge {
         return project
     }
 
-    /// Makes the repositories that a crash kept from being made. Call it once at start.
+    /// Makes the repositories that a crash kept from being made, and follows first pushes that it kept from being noted. Call it
+    /// once at start.
     package func ensureRepositories() async throws {
         let projects = try await database.read { try Project.fetchAll($0, sql: "SELECT * FROM projects") }
-        for project in projects where (try? repositories.repository(ofProject: project.id)) == nil {
+        for project in projects {
+            guard (try? repositories.repository(ofProject: project.id)) == nil else {
+                try await adoptDefaultBranch(of: project)
+                continue
+            }
             try await repositories.create(projectID: project.id, defaultBranch: project.defaultBranch)
             logger.notice("made a missing repository", metadata: ["project": "\(project.pathWithNamespace)"])
         }
@@ -122,7 +128,7 @@ extension Forge {
     /// Changes a project. A new path moves no file.
     package func updateProject(_ project: Project, _ change: ProjectChange, by author: Author) async throws -> Project {
         if let path = change.path { try PathRule.check(path, isFirst: false) }
-        if let branch = change.defaultBranch { try await repository(of: project).setDefaultBranch(branch) }
+        if let branch = change.defaultBranch { try await setDefaultBranch(branch, of: project) }
         return try await database.write { database in
             let path = change.path ?? project.path
             let fullPath = "\(project.namespacePath)/\(path)"

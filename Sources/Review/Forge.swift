@@ -29,7 +29,7 @@ package final class Forge: Sendable {
 
     package let configuration: Configuration
     package let repositories: RepositoryStore
-    /// Hears of every moved reference, by push or by API.
+    /// Hear of every moved reference, by push or by API, from `pushed(_:)`.
     package let pushObservers = PushObservers()
     package let logger: Logger
 

@@ -35,10 +35,10 @@ struct JourneyProject: Sendable {
         try await Shell.run("git", ["-C", folder] + arguments)
     }
 
-    /// Makes `files` the whole content of the repository and pushes it; answers the commit.
+    /// Makes `files` the whole content of the repository and pushes the branch; answers the commit.
     func push(_ files: [String: String], _ message: String = "Change") async throws -> String {
         try await commit(files, message)
-        try await git("push", "-q", "origin", "main")
+        try await git("push", "-q", "origin", "HEAD")
         return try await head()
     }
 
@@ -60,6 +60,13 @@ struct JourneyProject: Sendable {
 
     func head() async throws -> String {
         try await git("rev-parse", "HEAD").trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// What the API calls the default branch.
+    func defaultBranch() async throws -> String? {
+        struct Facts: Decodable { let defaultBranch: String? }
+        let facts: Facts = try await get("")
+        return facts.defaultBranch
     }
 
     // MARK: - Pipelines
@@ -192,7 +199,7 @@ struct JourneyProject: Sendable {
             "curl",
             [
                 "-s", "--fail-with-body", "-m", "30", "-X", method, "-H", "PRIVATE-TOKEN: \(token)",
-                "\(platform.web)/api/v4/projects/\(id)/\(path)",
+                "\(platform.web)/api/v4/projects/\(id)\(path.isEmpty ? "" : "/" + path)",
             ]
         )
     }

@@ -51,9 +51,10 @@ struct JourneyTests {
         #expect(afterBuild <= 10)
     }
 
-    @Test(.timeLimit(.minutes(3)))
-    func aDockerfileAloneServes() async throws {
-        try await JourneyProject.with("demo/plain") { project in
+    @Test(.timeLimit(.minutes(3)), arguments: ["main", "master", "trunk"])
+    func aDockerfileAloneServes(_ branch: String) async throws {
+        try await JourneyProject.with("demo/plain-\(branch)") { project in
+            try await project.git("checkout", "-q", "-B", branch)
             let commit = try await project.push(JourneyApplication(version: 7).pageFiles)
             let pipeline = try await project.succeed(commit)
             let jobs = try await project.jobs(pipeline)
@@ -61,6 +62,8 @@ struct JourneyTests {
             // The platform brings the image of these jobs along: nothing is pulled from elsewhere.
             for job in jobs { #expect(try await project.trace(job).contains("/sampan/helper@sha256:")) }
             try await project.waitForPage("version 7")
+            // What comes first is the default branch, whatever its name.
+            #expect(try await project.defaultBranch() == branch)
         }
     }
 

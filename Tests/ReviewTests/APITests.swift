@@ -303,6 +303,27 @@ func withAPI(_ body: @escaping @Sendable (ForgeWorld, APIClient, SeenPushes) asy
         }
     }
 
+    @Test func theFirstPushedBranchIsTheDefaultOne() async throws {
+        try await withAPI { world, root, _ in
+            let project = try await world.forge.createProject(path: "shop/web", by: .system)
+            let dev = try await world.user("dev")
+            try await world.forge.setMember(dev.id, of: project, level: .developer, by: .system)
+            let folder = "\(world.folder)/client"
+            let url = "http://dev:secret-dev@127.0.0.1:\(root.port)/shop/web.git"
+            let push = try await shell(
+                "git init -q -b master \(folder) && cd \(folder) && git commit -q --allow-empty -m a && git push \(url) master"
+            )
+            #expect(push.status == 0, "\(push.text)")
+            let answer = try await root.send(.GET, "/projects/\(project.id)")
+            #expect(answer.object["default_branch"] as? String == "master")
+            let clone = try await shell("git clone -q \(url) \(folder)2 && git -C \(folder)2 branch --show-current")
+            #expect(clone.text == "master\n")
+            // Protected like any default branch: this developer could make it, and cannot push to it.
+            let second = try await shell("cd \(folder) && git commit -q --allow-empty -m b && git push \(url) master")
+            #expect(second.text.contains("not allowed to push code to protected branches"), "\(second.text)")
+        }
+    }
+
     private func shell(_ script: String) async throws -> (status: Int32, text: String) {
         let result = try await Subprocess.run(
             .name("sh"),
