@@ -11,12 +11,28 @@ extension Repository {
         package var depth: Int
         /// The URL that `origin` is set to. It must not carry credentials.
         package var origin: String
+        /// What git runs where the server of `origin` asks who is there, as in `credential.helper`. The archive is shared, so the
+        /// command must find its secret where it runs.
+        package var credentialHelper: String
 
-        package init(commit: String, ref: String = "", depth: Int = 20, origin: String) {
+        package init(
+            commit: String,
+            ref: String = "",
+            depth: Int = 20,
+            origin: String,
+            credentialHelper: String = ""
+        ) {
             self.commit = commit
             self.ref = ref
             self.depth = depth
             self.origin = origin
+            self.credentialHelper = credentialHelper
+        }
+
+        /// The part of `origin` that names the server.
+        var server: String {
+            let parts = origin.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
+            return parts.prefix(3).joined(separator: "/")
         }
     }
 
@@ -26,7 +42,9 @@ extension Repository {
     /// - Throws: `GitError(.notFound)` when the commit is not in the repository.
     package func sources(_ request: SourceRequest) async throws -> SourceArchive {
         let commit = try await resolve(request.commit)
-        let key = SourceCache.key([String(projectID), commit, request.ref, String(request.depth), request.origin])
+        let key = SourceCache.key([
+            String(projectID), commit, request.ref, String(request.depth), request.origin, request.credentialHelper,
+        ])
         if let archive = sourceCache.open(key) { return archive }
         let folder = sourceCache.temporaryPath()
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -59,6 +77,10 @@ extension Repository {
         // The file protocol honours --depth; a plain path would not.
         _ = try await git.run(fetch + ["file://\(path)", commit], in: tree, timeout: .seconds(600))
         _ = try await git.run(["remote", "add", "origin", request.origin], in: tree)
+        if !request.credentialHelper.isEmpty {
+            let name = "credential.\(request.server).helper"
+            _ = try await git.run(["config", name, request.credentialHelper], in: tree)
+        }
         if !request.ref.isEmpty,
             try await git.output(["check-ref-format", "--branch", request.ref], in: tree).status == 0
         {

@@ -244,7 +244,8 @@ extension RepositoryStoreTests {
                 commit: commit,
                 ref: "main",
                 depth: 2,
-                origin: "http://127.0.0.1:8080/shop/web.git"
+                origin: "http://127.0.0.1:8080/shop/web.git",
+                credentialHelper: "!echo password=$SECRET"
             )
             let folder = "\(store.root)/job"
             try await unpack(try await repository.sources(request), into: folder)
@@ -255,6 +256,16 @@ extension RepositoryStoreTests {
             #expect(try await git.check(["remote", "get-url", "origin"], in: folder) == request.origin)
             let known = try await git.check(["for-each-ref", "--format=%(objectname) %(refname)"], in: folder)
             #expect(known == "\(commit) refs/remotes/origin/main")
+            let helper = try await git.check(
+                ["config", "--get-urlmatch", "credential.helper", request.origin],
+                in: folder
+            )
+            #expect(helper == request.credentialHelper)
+            let other = try await git.run(
+                ["config", "--get-urlmatch", "credential.helper", "http://elsewhere/x.git"],
+                in: folder
+            )
+            #expect(!other.isSuccess)
         }
     }
 

@@ -30,7 +30,6 @@ struct PipelineCompilerTests {
         )
         let server = PredefinedVariables.Server(
             url: "http://h:1",
-            jobAPIURL: "http://10.0.0.1:1/api/v4",
             registry: "h:1",
             toolsImage: "h:1/tools",
             version: "1"

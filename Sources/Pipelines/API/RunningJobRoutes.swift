@@ -9,6 +9,9 @@ import Review
 /// What a running job asks for with its own token: sources, artifacts, caches.
 extension PipelineService {
     static let sourceDepth = 20
+    /// Answers git with the token of the job that it runs in.
+    private static let credentialHelper =
+        #"!f() { echo username=gitlab-ci-token; echo "password=$CI_JOB_TOKEN"; }; f"#
 
     func addRunningJobRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication)
     {
@@ -48,7 +51,8 @@ extension PipelineService {
                 commit: pipeline.sha,
                 ref: pipeline.ref,
                 depth: Self.sourceDepth,
-                origin: "\(forge.configuration.externalURL)/\(project.pathWithNamespace).git"
+                origin: "\(configuration.server.url)/\(project.pathWithNamespace).git",
+                credentialHelper: Self.credentialHelper
             )
         )
         let body = ResponseBody(contentLength: archive.size) { writer in

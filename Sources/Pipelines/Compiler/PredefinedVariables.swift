@@ -2,23 +2,26 @@
 package struct PredefinedVariables: Sendable {
     /// Where the platform is reached and what it is called.
     package struct Server: Hashable, Sendable, Codable {
-        /// For people's browsers, without a slash at the end.
+        /// Where both jobs and people on this machine reach the web port, without a slash at the end.
         package var url: String
-        /// For jobs: ends in `/api/v4`.
-        package var jobAPIURL: String
-        /// `host:port` of the registry.
+        /// `host:port` of the registry as it is part of the names of images.
+        ///
+        /// The node pulls images, and `sampan build` pushes them, from this machine and not from a pod. So the name may be one that
+        /// only the machine itself reaches, and it has to stay what it is: every stored release and record of a build names its
+        /// images by it.
         package var registry: String
         /// An image with `sampan` and a shell that the platform brings along, so that it is there without any other registry.
         package var toolsImage: String
         package var version: String
 
-        package init(url: String, jobAPIURL: String, registry: String, toolsImage: String, version: String) {
+        package init(url: String, registry: String, toolsImage: String, version: String) {
             self.url = url
-            self.jobAPIURL = jobAPIURL
             self.registry = registry
             self.toolsImage = toolsImage
             self.version = version
         }
+
+        package var apiURL: String { "\(url)/api/v4" }
     }
 
     package struct Project: Hashable, Sendable {
@@ -82,6 +85,7 @@ package struct PredefinedVariables: Sendable {
             ("CI_JOB_STARTED_AT", job.startedAt),
             ("CI_JOB_MANUAL", "\(job.isManual)"),
             ("CI_REGISTRY_USER", "gitlab-ci-token"),
+            ("CI_REPOSITORY_URL", repositoryURL(job.token)),
         ]
         if let image = job.image { pairs.append(("CI_JOB_IMAGE", image)) }
         if let environment = job.environment {
@@ -104,6 +108,11 @@ package struct PredefinedVariables: Sendable {
 
     private var projectURL: String { "\(server.url)/\(project.path)" }
 
+    /// Not masked as a whole: the trace hides the token inside.
+    private func repositoryURL(_ token: String) -> String {
+        "\(projectURL).git".replacing("://", with: "://gitlab-ci-token:\(token)@", maxReplacements: 1)
+    }
+
     private var instance: [(String, String)] {
         let host = server.url.split(separator: "/").dropFirst().first.map(String.init) ?? server.url
         let port = host.split(separator: ":").dropFirst().first.map(String.init)
@@ -117,7 +126,7 @@ package struct PredefinedVariables: Sendable {
             ("CI_SERVER_PORT", port ?? (server.url.hasPrefix("https") ? "443" : "80")),
             ("CI_SERVER_PROTOCOL", server.url.hasPrefix("https") ? "https" : "http"),
             ("CI_SERVER_VERSION", server.version),
-            ("CI_API_V4_URL", server.jobAPIURL),
+            ("CI_API_V4_URL", server.apiURL),
             ("CI_REGISTRY", server.registry),
             ("SAMPAN_TOOLS_IMAGE", server.toolsImage),
             ("CI_CONFIG_PATH", ".gitlab-ci.yml"),
@@ -138,7 +147,6 @@ package struct PredefinedVariables: Sendable {
             ("CI_PROJECT_DIR", "/builds/\(project.path)"),
             ("CI_BUILDS_DIR", "/builds"),
             ("CI_PROJECT_VISIBILITY", project.visibility),
-            ("CI_REPOSITORY_URL", "\(projectURL).git"),
             ("CI_REGISTRY_IMAGE", "\(server.registry)/\(project.path.lowercased())"),
             ("CI_DEFAULT_BRANCH", project.defaultBranch),
         ]

@@ -35,7 +35,7 @@ extension PipelineService {
                 job: job.definition,
                 variables: variables,
                 dependencies: try await dependencies(of: job),
-                apiURL: configuration.server.jobAPIURL,
+                apiURL: configuration.server.apiURL,
                 account: account
             ),
             account: account,
