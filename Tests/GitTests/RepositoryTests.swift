@@ -269,6 +269,51 @@ extension RepositoryStoreTests {
         }
     }
 
+    @Test func theWholeHistoryComesWithBranchesAndTags() async throws {
+        try await withRepository { store, repository in
+            var commits: [String] = []
+            for number in 1...3 { commits.append(try await repository.write(["a": "\(number)\n"]).id) }
+            _ = try await repository.createTag("v1", at: commits[0], message: "First", by: someone)
+            _ = try await repository.createBranch("topic", at: commits[1])
+            let commit = commits[2]
+            let request = Repository.SourceRequest(commit: commit, ref: "main", depth: 0, origin: "http://x/y.git")
+            let git = GitClient(home: store.root)
+            try await unpack(try await repository.sources(request), into: "\(store.root)/job")
+            #expect(try await git.check(["rev-list", "--count", "HEAD"], in: "\(store.root)/job") == "3")
+            let described = try await git.check(["describe"], in: "\(store.root)/job")
+            #expect(described == "v1-2-g\(commit.prefix(7))")
+            #expect(try await git.check(["rev-parse", "origin/topic~1"], in: "\(store.root)/job").count == 40)
+
+            // A tag that comes later is not missed because of what is kept.
+            _ = try await repository.createTag("v2", at: "main", message: "Second", by: someone)
+            try await unpack(try await repository.sources(request), into: "\(store.root)/again")
+            #expect(try await git.check(["describe"], in: "\(store.root)/again") == "v2")
+        }
+    }
+
+    @Test(arguments: ["Message", ""])
+    func theWorkTreeOfATagKnowsItsTag(_ message: String) async throws {
+        try await withRepository { store, repository in
+            var commits: [String] = []
+            for number in 1...3 { commits.append(try await repository.write(["a": "\(number)\n"]).id) }
+            _ = try await repository.createTag("v1", at: commits[1], message: message, by: someone)
+            let request = Repository.SourceRequest(
+                commit: commits[1],
+                ref: "v1",
+                isTag: true,
+                depth: 1,
+                origin: "http://x/y.git"
+            )
+            try await unpack(try await repository.sources(request), into: "\(store.root)/job")
+            let git = GitClient(home: store.root)
+            #expect(try await git.check(["describe", "--tags", "--exact-match"], in: "\(store.root)/job") == "v1")
+            #expect(try await git.check(["rev-list", "--count", "HEAD"], in: "\(store.root)/job") == "1")
+            #expect(
+                try await git.check(["for-each-ref", "--format=%(refname)"], in: "\(store.root)/job") == "refs/tags/v1"
+            )
+        }
+    }
+
     @Test func anArchiveIsMadeOnce() async throws {
         try await withRepository { store, repository in
             let commit = try await repository.write(["README.md": "1\n"])

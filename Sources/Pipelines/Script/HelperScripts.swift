@@ -124,10 +124,19 @@ enum HelperScripts {
 
         section_start get_sources "Getting source from Git repository"
         mkdir -p "$CI_PROJECT_DIR"
-        if [ "$GIT_STRATEGY" != none ]; then
+        case "$GIT_STRATEGY" in
+        fetch | clone)
             echo "Checking out $CI_COMMIT_SHORT_SHA as detached HEAD (ref is $CI_COMMIT_REF_NAME)..."
-            attempt fetch_archive "/jobs/$CI_JOB_ID/sources" || { echo "ERROR: the sources could not be fetched"; exit 1; }
-        fi
+            attempt fetch_archive "/jobs/$CI_JOB_ID/sources?depth=$GIT_DEPTH" ||
+                { echo "ERROR: the sources could not be fetched"; exit 1; }
+            ;;
+        none | empty) echo "Skipping Git repository setup" ;;
+        *) echo "ERROR: unknown GIT_STRATEGY \"$GIT_STRATEGY\"; expected fetch, clone, none or empty"; exit 1 ;;
+        esac
+        case "$GIT_SUBMODULE_STRATEGY" in
+        none | "") ;;
+        *) echo "WARNING: GIT_SUBMODULE_STRATEGY has no effect on this platform: submodules stay empty" ;;
+        esac
         section_end get_sources
         if [ -s "$J/caches.pull" ]; then
             section_start restore_cache "Restoring cache"

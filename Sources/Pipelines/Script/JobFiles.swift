@@ -3,6 +3,8 @@ import KubernetesModel
 /// The files that a job's containers read, as they are mounted from one Secret.
 struct JobFiles: Hashable, Sendable {
     static let folder = "/sampan-job"
+    /// Commits of history that jobs get which say nothing about it, as GitLab sets it for new projects.
+    static let sourceDepth = 20
 
     /// Contents by file name.
     var contents: [String: String]
@@ -70,7 +72,9 @@ struct JobFiles: Hashable, Sendable {
         ]
         .map { ($0, variables[$0] ?? "") }
         values += [
-            ("GIT_STRATEGY", variables["GIT_STRATEGY"] ?? "clone"),
+            ("GIT_STRATEGY", variables["GIT_STRATEGY"] ?? "fetch"),
+            ("GIT_DEPTH", "\(variables["GIT_DEPTH"].flatMap(Int.init).map { max(0, $0) } ?? sourceDepth)"),
+            ("GIT_SUBMODULE_STRATEGY", variables["GIT_SUBMODULE_STRATEGY"] ?? "none"),
             ("SAMPAN_API_HOST", address.host),
             ("SAMPAN_API_PORT", address.port),
             ("SAMPAN_API_PATH", address.path),
