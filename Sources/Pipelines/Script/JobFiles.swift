@@ -34,7 +34,7 @@ struct JobFiles: Hashable, Sendable {
             "artifacts.include": JobScript.selection((job.artifacts?.paths ?? []).map(expand), projectFolder: folder),
             "artifacts.exclude": JobScript.selection((job.artifacts?.exclude ?? []).map(expand), projectFolder: folder),
         ]
-        if job.artifacts?.includesUntracked == true { contents["artifacts.include", default: ""] += "^\\./\n" }
+        if job.artifacts?.includesUntracked == true { contents["artifacts.untracked"] = "" }
         if !job.afterScript.isEmpty { contents["after_script"] = JobScript.script(job.afterScript) }
         for variable in all where variable.isFile { contents["file.\(variable.key)"] = variable.value }
         if let account {
