@@ -65,6 +65,32 @@ struct PipelineRoutesTests {
         }
     }
 
+    @Test func aPlayedJobGetsVariablesThatItsRetriesKeep() async throws {
+        try await Workshop.with { shop in
+            let pipeline = try await shop.push("ask: {script: x, when: manual, variables: {WHO: file, OF: $WHO}}\n")
+            let id = try #require(await shop.service.store.jobs(ofPipeline: pipeline.id).first).id
+            try await shop.running {
+                try await shop.serving { api in
+                    let play = "/projects/1/jobs/\(id)/play"
+                    let bad: JSON = ["job_variables_attributes": [["key": "a-b", "value": "x"]]]
+                    #expect(try await api.send("POST", play, json: bad).status == 400)
+                    let given: JSON = ["job_variables_attributes": [["key": "WHO", "value": "asked-for"]]]
+                    #expect(try await api.send("POST", play, json: given).status == 201)
+                    try await shop.wait(for: pipeline, .success)
+                    #expect(try await api.send("POST", "/projects/1/jobs/\(id)/retry").status == 201)
+                    try await eventually("the job does not run again") { shop.executor.assignments.count == 2 }
+                    try await shop.wait(for: pipeline, .success)
+                }
+            }
+            for assignment in shop.executor.assignments {
+                let values = Dictionary(uniqueKeysWithValues: assignment.variables.map { ($0.key, $0.value) })
+                #expect(values["WHO"] == "asked-for")
+                #expect(values["OF"] == "asked-for")
+            }
+            #expect(shop.executor.assignments.count == 2)
+        }
+    }
+
     @Test func pipelinesAreMadeOnRequestWithVariables() async throws {
         try await Workshop.with { shop in
             _ = try await shop.push("one: {script: x, rules: [{if: '$MODE == \"full\"'}]}\ntwo: {script: x}\n")

@@ -186,20 +186,14 @@ extension PipelineService {
     }
 
     private func createPipeline(_ call: APICall, _ project: Project) async throws -> PipelineRecord {
-        let variables = try call.fields.objects("variables")?.map { fields in
-            JobVariable(
-                try fields.required("key"),
-                try fields.string("value") ?? "",
-                isFile: try fields.string("variable_type") == "file"
-            )
-        }
+        let variables = try Self.jobVariables(call.fields, "variables")
         do {
             return try await createOnRequest(
                 project,
                 ref: try call.fields.required("ref"),
                 source: .api,
                 userID: try call.requirePrincipal().userID,
-                variables: variables ?? []
+                variables: variables
             )
         } catch let error as PipelineRefused {
             throw GitLabError.invalid("base", error.description)

@@ -73,6 +73,7 @@ extension PipelineService {
             contentsOf: try await settings(of: project, isRefProtected: isProtected, environment: environment?.name)
         )
         variables.append(contentsOf: event.variables)
+        variables.append(contentsOf: try await self.variables(of: job))
         return variables.expanded()
     }
 
@@ -124,6 +125,20 @@ extension PipelineService {
         guard let sealed = try await store.sealedVariables(ofPipeline: pipeline.id) else { return [] }
         return try JSONDecoder().decode([JobVariable].self, from: Data(try box.open(sealed, context: "pipeline").utf8))
     }
+
+    /// The variables that were given when the job was started by hand.
+    private func variables(of job: JobRecord) async throws -> [JobVariable] {
+        guard let sealed = try await store.sealedVariables(ofJob: job.id) else { return [] }
+        let text = try box.open(sealed, context: Self.variablesContext(job.pipelineID))
+        return try JSONDecoder().decode([JobVariable].self, from: Data(text.utf8))
+    }
+
+    /// Opened by any try of the job.
+    func seal(_ variables: [JobVariable], ofJobsIn pipelineID: Int) throws -> Data {
+        try box.seal(try PipelineStore.json(variables), context: Self.variablesContext(pipelineID))
+    }
+
+    private static func variablesContext(_ pipelineID: Int) -> String { "job-variables:\(pipelineID)" }
 
     func isProtected(_ event: PipelineEvent, _ project: Project) async throws -> Bool {
         guard !event.isTag else { return false }

@@ -158,6 +158,20 @@ extension PipelineStore {
 
     // MARK: - Asked for by people
 
+    /// Starts a manual job, with the variables that were given with the request.
+    ///
+    /// - Returns: whether the job was waiting for that.
+    func play(_ job: JobRecord, sealedVariables: Data? = nil, now: Date = Date()) async throws -> Bool {
+        try await database.write { database in
+            let isPlayed = try Self.change(job.pipelineID, now: now, in: database) { $0.play(job.id) }
+            if isPlayed, let sealedVariables {
+                let sql = "UPDATE jobs SET sealed_variables = ? WHERE id = ?"
+                try database.execute(sql: sql, arguments: [sealedVariables, job.id])
+            }
+            return isPlayed
+        }
+    }
+
     /// Tries a finished job again.
     func retry(_ job: JobRecord, userID: Int, now: Date = Date()) async throws -> JobRecord {
         try await database.write { database in
