@@ -103,6 +103,8 @@ extension PipelineService {
             pipelineCreatedAt: APIEncoder.timestamp(pipeline.createdAt),
             startedAt: APIEncoder.timestamp(job.startedAt ?? job.createdAt),
             isManual: job.definition.when == .manual,
+            timeout: job.definition.timeout ?? configuration.jobTimeout,
+            pipelineName: pipeline.name,
             token: token,
             image: job.definition.image?.name,
             environment: job.definition.environment
@@ -194,13 +196,16 @@ extension PipelineService {
 
 extension Project {
     var facts: PredefinedVariables.Project {
-        PredefinedVariables.Project(
+        var facts = PredefinedVariables.Project(
             id: id,
             name: name,
             path: pathWithNamespace,
-            defaultBranch: defaultBranch,
-            visibility: visibility.rawValue
+            defaultBranch: defaultBranch
         )
+        facts.visibility = visibility.rawValue
+        facts.description = description
+        facts.namespaceID = namespaceID
+        return facts
     }
 }
 

@@ -225,14 +225,3 @@ package struct RecordedDeployment: Hashable, Sendable {
         self.url = url
     }
 }
-
-/// What an environment's name tells of its purpose, as GitLab guesses it.
-enum EnvironmentTier {
-    static func guess(_ name: String) -> String {
-        let name = name.lowercased()
-        if name.contains("prod") || name.contains("live") { return "production" }
-        if ["stag", "pre", "demo"].contains(where: name.contains) { return "staging" }
-        if ["test", "qa", "check"].contains(where: name.contains) { return "testing" }
-        return ["dev", "daily", "review", "trunk"].contains(where: name.contains) ? "development" : "other"
-    }
-}
