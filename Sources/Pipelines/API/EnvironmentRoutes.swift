@@ -41,7 +41,7 @@ extension PipelineService {
         router.api(.post, "/projects/:id/environments/:name/stop", web) { call in
             let project = try await call.project(requiring: .runPipelines)
             let environment = try await self.environment(call, project)
-            try await self.store.setEnvironment(environment.id, state: "stopped", url: environment.externalURL)
+            try await self.stop(environment, isForced: try call.fields.bool("force") ?? false, call)
             try await self.forge.audit(
                 "environment_stopped",
                 of: "environment:\(environment.id)",
@@ -100,6 +100,19 @@ extension PipelineService {
     }
 
     // MARK: - Parts
+
+    /// Plays the job that stops the environment; without one the environment is stopped at once.
+    private func stop(_ environment: EnvironmentRecord, isForced: Bool, _ call: APICall) async throws {
+        guard environment.state != "stopped" else { return }
+        guard !isForced, let job = try await store.stopJob(ofEnvironment: environment.id) else {
+            return try await store.setState("stopped", ofEnvironment: environment.id)
+        }
+        try await store.setState("stopping", ofEnvironment: environment.id)
+        if try await !store.play(job), job.status.isRetryable {
+            _ = try await store.retry(job, userID: try call.requirePrincipal().userID)
+        }
+        poke()
+    }
 
     /// The environment that the path names, by number or by name.
     private func environment(_ call: APICall, _ project: Project) async throws -> EnvironmentRecord {

@@ -77,6 +77,15 @@ extension PipelineService {
         return variables.expanded()
     }
 
+    /// Where the deployment of a job answers, when the job says so.
+    func environmentURL(of job: JobRecord) async throws -> String? {
+        guard job.definition.environment?.url != nil, let pipeline = try await store.pipeline(job.pipelineID),
+            let project = try await forge.project(job.projectID)
+        else { return nil }
+        let url = try await variables(of: job, pipeline, project, token: "", nil)["CI_ENVIRONMENT_URL"] ?? ""
+        return url.isEmpty ? nil : url
+    }
+
     /// Who a job with an environment is to the cluster.
     private func account(
         of job: JobRecord,

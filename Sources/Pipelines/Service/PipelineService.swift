@@ -233,7 +233,8 @@ package final class PipelineService: Service, Sendable {
     }
 
     private func finish(_ job: JobRecord, _ outcome: JobOutcome, _ trace: JobTrace) async throws {
-        let next = try await store.finish(job.id, outcome)
+        let url = outcome == .success ? try await environmentURL(of: job) : nil
+        let next = try await store.finish(job.id, outcome, environmentURL: url)
         logger.info("job ended", metadata: ["job": "\(job.id)", "outcome": "\(outcome)"])
         do {
             if let next {
