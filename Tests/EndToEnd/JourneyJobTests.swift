@@ -33,4 +33,100 @@ struct JourneyJobTests {
             #expect(trace.contains("mine is http://gitlab-ci-token:[MASKED]@10."), "\(trace)")
         }
     }
+
+    @Test(.timeLimit(.minutes(3)))
+    func aCanceledJobIsStopped() async throws {
+        try await JourneyProject.with("demo/cancel") { project in
+            let yaml = Self.job("work", ["echo it works", "sleep 300"])
+            let commit = try await project.push([".gitlab-ci.yml": yaml])
+            let running = try await project.pipeline(commit) { pipeline in
+                guard let job = try await project.jobs(pipeline).first, job.status == "running" else { return false }
+                return try await project.trace(job).contains("it works\n")
+            }
+            let job = try await project.job("work", of: running)
+            #expect(try await Self.hasPod(job, project))
+            try await project.cancel(job)
+            let ended = try await project.pipeline(commit, within: .seconds(40))
+            #expect(ended.status == "canceled")
+            let canceled = try await project.job("work", of: ended)
+            #expect(canceled.status == "canceled")
+            try await waitUntil("the pod to be gone", within: .seconds(30)) { try await !Self.hasPod(job, project) }
+            let trace = try await project.trace(canceled)
+            #expect(trace.contains("ERROR: Job failed: canceled"), "\(trace)")
+            #expect(trace.components(separatedBy: "ERROR").count == 2, "\(trace)")
+        }
+    }
+
+    /// One pipeline: a job that takes too long, one that only its second try passes, and jobs for some branches.
+    @Test(.timeLimit(.minutes(3)))
+    func jobsEndAsTheirKeywordsSay() async throws {
+        try await JourneyProject.with("demo/keywords") { project in
+            let yaml = [
+                Self.job("slow", ["echo started", "sleep 300"], "timeout: 4 seconds\n  allow_failure: true"),
+                Self.job(
+                    "second-try",
+                    ["test -e tried && exit 0", "touch tried", "exit 9"],
+                    "retry: 1\n  cache: {key: tries, paths: [tried], when: always}"
+                ),
+                Self.job("on-main", ["true"], "only: [main]"),
+                Self.job("on-release", ["false"], "only: [release]"),
+                Self.job("not-main", ["false"], "except: [main]"),
+                Self.job("not-release", ["true"], "except: [release]"),
+            ].joined()
+            let pipeline = try await project.succeed(try await project.push([".gitlab-ci.yml": yaml]))
+            let jobs = try await project.jobs(pipeline)
+            #expect(jobs.map(\.name).sorted() == ["not-release", "on-main", "second-try", "slow"])
+            let slow = try await project.job("slow", of: pipeline)
+            #expect(slow.status == "failed" && slow.failureReason == "job_execution_timeout")
+            let trace = try await project.trace(slow)
+            #expect(trace.contains("started\n") && trace.contains("execution took longer than 4 seconds"), "\(trace)")
+            try await waitUntil("the pod to be gone", within: .seconds(30)) { try await !Self.hasPod(slow, project) }
+
+            let tries: [JourneyProject.Job] = try await project.get(
+                "pipelines/\(pipeline.id)/jobs?include_retried=true"
+            )
+            let statuses = tries.filter { $0.name == "second-try" }.sorted { $0.id < $1.id }.map(\.status)
+            #expect(statuses == ["failed", "success"])
+        }
+    }
+
+    @Test(.timeLimit(.minutes(3)))
+    func whatLeftTheManifestsIsDeletedByTheNextDeploy() async throws {
+        try await JourneyProject.with("demo/prune") { project in
+            let application = JourneyApplication(version: 1)
+            let service = application.manifest.components(separatedBy: "---\n")[1].replacing(
+                "name: app",
+                with: "name: more"
+            )
+            var files = application.files
+            files["k8s/more.yaml"] = service
+            try await project.succeed(try await project.push(files))
+            #expect(try await Self.services(project) == ["app", "more"])
+            files["k8s/more.yaml"] = nil
+            try await project.succeed(try await project.push(files))
+            #expect(try await Self.services(project) == ["app"])
+            // What goes back brings it back.
+            try await project.platform.sampan("rollback", project.path)
+            #expect(try await Self.services(project) == ["app", "more"])
+        }
+    }
+
+    // MARK: - Parts
+
+    private static func job(_ name: String, _ script: [String], _ lines: String = "") -> String {
+        let steps = script.map { "    - '\($0)'\n" }.joined()
+        let more = lines.isEmpty ? "" : "  \(lines)\n"
+        return "\(name):\n  image: busybox:1.36\n\(more)  script:\n\(steps)"
+    }
+
+    private static func hasPod(_ job: JourneyProject.Job, _ project: JourneyProject) async throws -> Bool {
+        let arguments = ["get", "pods", "-n", "sampan-jobs", "-l", "sampan.dev/job-id=\(job.id)", "-o", "name"]
+        return try await !project.platform.kubectl(arguments).isEmpty
+    }
+
+    private static func services(_ project: JourneyProject) async throws -> [String] {
+        let namespace = project.path.replacing("/", with: "-") + "-daily"
+        let names = try await project.platform.kubectl(["get", "services", "-n", namespace, "-o", "name"])
+        return names.split(separator: "\n").map { String($0.drop { $0 != "/" }.dropFirst()) }.sorted()
+    }
 }

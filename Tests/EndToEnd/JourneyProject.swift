@@ -142,6 +142,32 @@ struct JourneyProject: Sendable {
         try await request("POST", "jobs/\(job.id)/play")
     }
 
+    func cancel(_ job: Job) async throws {
+        try await request("POST", "jobs/\(job.id)/cancel")
+    }
+
+    /// The new try of a finished job.
+    func retry(_ job: Job) async throws -> Job {
+        let answer = try await request("POST", "jobs/\(job.id)/retry")
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(Job.self, from: Data(answer.utf8))
+    }
+
+    struct Deployment: Decodable {
+        struct Deployable: Decodable { let id: Int }
+
+        let sha: String
+        let status: String
+        let release: Int?
+        let deployable: Deployable?
+    }
+
+    /// What was deployed to `daily`, the newest first.
+    func deployments() async throws -> [Deployment] {
+        try await get("deployments?environment=daily&sort=desc")
+    }
+
     private func story(_ pipeline: Pipeline?) async -> String {
         guard let pipeline, let jobs = try? await jobs(pipeline) else { return "" }
         var text = pipeline.yamlErrors ?? ""

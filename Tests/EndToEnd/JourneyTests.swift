@@ -36,6 +36,35 @@ struct JourneyTests {
         }
     }
 
+    @Test(.timeLimit(.minutes(4)))
+    func runningAnEarlierDeploymentAgainIsARollback() async throws {
+        try await JourneyProject.with("demo/again") { project in
+            let first = try await project.push(JourneyApplication(version: 1).files)
+            let pipeline = try await project.succeed(first)
+            let second = try await project.push(JourneyApplication(version: 2).files)
+            try await project.succeed(second)
+            try await project.waitForPage("version 2")
+
+            let again = try await project.retry(try await project.job("deploy", of: pipeline))
+            try await waitUntil("the deployment to be run again", within: .seconds(60)) {
+                let job: JourneyProject.Job = try await project.get("jobs/\(again.id)")
+                return job.status == "success"
+            }
+            try await project.waitForPage("version 1")
+            #expect(try await project.page().body.contains("version 1"))
+
+            let releases = try await project.releases()
+            #expect(releases.map(\.number) == [3, 2, 1])
+            #expect(releases.map(\.phase) == ["deployed", "superseded", "superseded"])
+            #expect(releases.map(\.commit) == [first, second, first])
+            let deployments = try await project.deployments()
+            #expect(deployments.map(\.release) == [3, 2, 1])
+            #expect(deployments.map(\.sha) == [first, second, first])
+            #expect(deployments.map(\.status) == ["success", "success", "success"])
+            #expect(deployments.first?.deployable?.id == again.id)
+        }
+    }
+
     private func pushSecondVersion(_ project: JourneyProject) async throws {
         try await project.commit(JourneyApplication(version: 2).files)
         let whole = try await time("push to the new version serving") {
