@@ -39,6 +39,80 @@ struct PipelineRoutesTests {
         }
     }
 
+    @Test func pipelinesAreFoundByWhatTheyAre() async throws {
+        try await Workshop.with { shop in
+            shop.executor.script("one", .ends(.failed(.scriptFailure, exitCode: 1, message: "no")))
+            let failed = try await shop.push("one: {script: x}\n", branch: "b")
+            try await shop.running { try await shop.wait(for: failed, .failed) }
+            let broken = try await shop.push("one: {scrit: x}\n", branch: "a")
+            let first = try await shop.push("one: {script: x}\n")
+            let second = try await shop.push("one: {script: x, stage: test}\n")
+            let all = [second, first, broken, failed].map(\.id)
+            try await shop.serving { api async throws in
+                func ids(_ query: String) async throws -> [Int] {
+                    let answer = try await api.get("/projects/1/pipelines?\(query)")
+                    #expect(answer.status == 200, "\(query)")
+                    return answer.json.array?.compactMap { $0["id"]?.int } ?? []
+                }
+                #expect(try await ids("") == all)
+                #expect(try await ids("sort=asc") == all.reversed())
+                #expect(try await ids("scope=finished") == [first, broken, failed].map(\.id))
+                #expect(try await ids("scope=pending") == [second.id])
+                #expect(try await ids("scope=branches") == [second, broken, failed].map(\.id))
+                #expect(try await ids("scope=tags") == [])
+                #expect(try await ids("username=root") == all)
+                #expect(try await ids("username=nobody") == [])
+                #expect(try await ids("yaml_errors=true") == [broken.id])
+                #expect(try await ids("order_by=ref&sort=asc") == [broken, failed, first, second].map(\.id))
+                #expect(try await ids("updated_after=2020-01-01") == all)
+                #expect(try await ids("updated_after=2999-01-01T00:00:00Z") == [])
+                #expect(try await ids("updated_before=2999-01-01T00:00:00.5Z") == all)
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "pipelines?scope=all", "pipelines?order_by=name", "pipelines?sort=up", "pipelines?status=good",
+        "pipelines?updated_after=yesterday", "environments?states=running", "deployments?status=good",
+        "deployments?sort=up",
+    ])
+    func unknownValuesAreRefusedByName(_ path: String) async throws {
+        try await Workshop.with { shop in
+            try await shop.serving { api in
+                let answer = try await api.get("/projects/1/\(path)")
+                #expect(answer.status == 400)
+                let name = String(path.split(separator: "?")[1].split(separator: "=")[0])
+                #expect(String(decoding: answer.body, as: UTF8.self).contains(name))
+            }
+        }
+    }
+
+    @Test func environmentsAreFoundAndChanged() async throws {
+        try await Workshop.with { shop in
+            try await shop.serving { api in
+                for name in ["daily", "review/one", "review/two"] {
+                    #expect(
+                        try await api.send("POST", "/projects/1/environments", json: ["name": .string(name)]).status
+                            == 201
+                    )
+                }
+                let found = try await api.get("/projects/1/environments?search=REVIEW").json
+                #expect(found.array?.compactMap { $0["name"]?.string } == ["review/one", "review/two"])
+                let path = "/projects/1/environments/\(try #require(found[0]?["id"]?.int))"
+                #expect(found[0]?["tier"] == "development")
+                let change: JSON = ["external_url": "http://one.example", "tier": "testing"]
+                let changed = try await api.send("PUT", path, json: change).json
+                #expect(changed["external_url"] == "http://one.example")
+                #expect(changed["tier"] == "testing")
+                #expect(try await api.send("PUT", path, json: ["tier": "large"]).status == 400)
+                let same = try await api.send("PUT", path, json: ["external_url": "http://new.example"]).json
+                #expect(same["tier"] == "testing")
+                #expect(try await api.get(path).json["external_url"] == "http://new.example")
+                #expect(try await api.send("PUT", "/projects/1/environments/99", json: change).status == 404)
+            }
+        }
+    }
+
     @Test func jobsArePlayedRetriedCanceledAndErased() async throws {
         try await Workshop.with { shop in
             let pipeline = try await shop.push("one: {script: x}\nask: {script: x, when: manual}\n")

@@ -85,6 +85,6 @@ struct PredefinedVariablesTests {
         ("daily", "other"), ("blue", "other"),
     ])
     func tiers(_ name: String, _ expected: String) {
-        #expect(EnvironmentTier.guess(name) == expected)
+        #expect(EnvironmentTier.guess(name).rawValue == expected)
     }
 }

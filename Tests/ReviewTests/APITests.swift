@@ -275,6 +275,38 @@ func withAPI(_ body: @escaping @Sendable (ForgeWorld, APIClient, SeenPushes) asy
         }
     }
 
+    @Test func usersAreChanged() async throws {
+        try await withAPI { world, root, _ in
+            let ada = try await world.user("ada")
+            _ = try await world.user("bob")
+            let home = try #require(try await world.forge.namespace(path: "ada"))
+            let project = try await world.forge.createProject(path: "toy", name: "Toy", in: home, by: .system)
+            let change = ["username": "ada.l", "name": "Ada L", "email": "l@example.com", "password": "another one"]
+            let answer = try await root.send(.PUT, "/users/\(ada.id)", change)
+            #expect(answer.status == 200)
+            #expect(answer.object["username"] as? String == "ada.l")
+            #expect(answer.object["name"] as? String == "Ada L")
+            #expect(answer.object["email"] as? String == "l@example.com")
+            #expect(try await world.forge.authenticate(.basic(username: "ada.l", secret: "another one")) != nil)
+            #expect(try await world.forge.authenticate(.basic(username: "ada", secret: "secret-ada")) == nil)
+            #expect(try await world.forge.project(project.id)?.pathWithNamespace == "ada.l/toy")
+            #expect(try await root.send(.GET, "/users?username=ada.l").list.count == 1)
+
+            for (field, value, status) in [
+                ("username", "bob", 409), ("email", "bob@example.com", 409), ("username", "a/b", 400),
+                ("email", "nothing", 400), ("name", "", 400), ("password", "short", 400),
+            ] {
+                let body = ["name": "Not this"].merging([field: value]) { $1 }
+                #expect(try await root.send(.PUT, "/users/\(ada.id)", body).status == status, "\(field) \(value)")
+            }
+            // Refused as a whole.
+            #expect(try await world.forge.user(ada.id)?.name == "Ada L")
+            #expect(try await root.send(.PUT, "/users/\(ada.id)", ["username": "Ada.L"]).status == 200)
+            let asBob = APIClient(port: root.port, token: try await world.token(of: try await world.user("eve")))
+            #expect(try await asBob.send(.PUT, "/users/\(ada.id)", ["name": "x"]).status == 403)
+        }
+    }
+
     @Test func gitAsksTheForge() async throws {
         try await withAPI { world, root, pushes in
             let project = try await world.forge.createProject(path: "shop/deep/web", by: .system)

@@ -3,6 +3,10 @@ import Hummingbird
 import KubernetesModel
 import Review
 
+enum EnvironmentState: String, CaseIterable {
+    case available, stopping, stopped
+}
+
 /// Environments and deployments.
 extension PipelineService {
     func addEnvironmentRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication)
@@ -10,9 +14,11 @@ extension PipelineService {
         router.api(.get, "/projects/:id/environments", web) { call in
             let project = try await call.project(requiring: .readPipelines)
             let name = try call.fields.string("name")
-            let state = try call.fields.string("states")
+            let search = try call.fields.string("search").flatMap { $0.isEmpty ? nil : $0.lowercased() }
+            let state = try call.fields.choice("states", of: EnvironmentState.self)?.rawValue
             let found = try await self.store.environments(ofProject: project.id).filter {
                 (name == nil || $0.name == name) && (state == nil || $0.state == state)
+                    && (search == nil || $0.name.lowercased().contains(search ?? ""))
             }
             return try call.list(found) { self.presenter(project).environment($0) }
         }
@@ -27,7 +33,7 @@ extension PipelineService {
                 project.id,
                 name: name,
                 url: try fields.string("external_url"),
-                tier: try fields.string("tier")
+                tier: try fields.choice("tier", of: EnvironmentTier.self)?.rawValue
             )
             try await self.forge.audit("environment_created", of: "environment:\(id)", by: try await call.author())
             return JSONResponse(json: try await self.environmentJSON(id, project), status: .created)
@@ -37,6 +43,21 @@ extension PipelineService {
             return JSONResponse(
                 json: try await self.environmentJSON(try await self.environment(call, project).id, project)
             )
+        }
+        router.api(.put, "/projects/:id/environments/:name", web) { call in
+            let project = try await call.project(requiring: .runPipelines)
+            let environment = try await self.environment(call, project)
+            try await self.store.updateEnvironment(
+                environment.id,
+                url: try call.fields.string("external_url"),
+                tier: try call.fields.choice("tier", of: EnvironmentTier.self)?.rawValue
+            )
+            try await self.forge.audit(
+                "environment_updated",
+                of: "environment:\(environment.id)",
+                by: try await call.author()
+            )
+            return JSONResponse(json: try await self.environmentJSON(environment.id, project))
         }
         router.api(.post, "/projects/:id/environments/:name/stop", web) { call in
             let project = try await call.project(requiring: .runPipelines)
@@ -72,12 +93,12 @@ extension PipelineService {
             let project = try await call.project(requiring: .readPipelines)
             let environments = try await self.store.environments(ofProject: project.id)
             let name = try call.fields.string("environment")
-            let status = try call.fields.string("status")
+            let status = try call.fields.choice("status", of: DeploymentStatus.self)
             let found = try await self.store.deployments(ofProject: project.id).filter { deployment in
-                (status == nil || deployment.status.rawValue == status)
+                (status == nil || deployment.status == status)
                     && (name == nil || environments.contains { $0.id == deployment.environmentID && $0.name == name })
             }
-            let ordered = try call.fields.string("sort") == "desc" ? found.reversed() : found
+            let ordered = try call.fields.choice("sort", of: SortOrder.self) == .desc ? found.reversed() : found
             let page = try Page(call.fields)
             var items: [JSON] = []
             for deployment in page.slice(ordered) {

@@ -100,7 +100,7 @@ package struct PredefinedVariables: Sendable {
             pairs.append(("CI_ENVIRONMENT_SLUG", Self.environmentSlug(environment.name)))
             pairs.append(("CI_ENVIRONMENT_ACTION", environment.action.rawValue))
             if let url = environment.url { pairs.append(("CI_ENVIRONMENT_URL", url)) }
-            pairs.append(("CI_ENVIRONMENT_TIER", environment.tier ?? EnvironmentTier.guess(environment.name)))
+            pairs.append(("CI_ENVIRONMENT_TIER", environment.tier ?? EnvironmentTier.guess(environment.name).rawValue))
         }
         let secrets = ["CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD"].map {
             JobVariable($0, job.token, isMasked: true, isRaw: true)

@@ -87,7 +87,9 @@ extension JobParser {
             url: entries["url"].flatMap { reader.string($0.value, path + ["url"]) },
             action: entries["action"].flatMap { reader.word($0.value, path + ["action"]) } ?? .start,
             onStop: entries["on_stop"].flatMap { reader.string($0.value, path + ["on_stop"]) },
-            tier: entries["deployment_tier"]?.value.text
+            tier: entries["deployment_tier"].flatMap {
+                reader.word($0.value, path + ["deployment_tier"], as: EnvironmentTier.self)?.rawValue
+            }
         )
     }
 

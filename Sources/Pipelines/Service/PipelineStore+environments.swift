@@ -86,7 +86,8 @@ extension PipelineStore {
                 VALUES (?, ?, ?, 'available', ?, ?, ?) ON CONFLICT DO NOTHING
                 """,
             arguments: [
-                projectID, name, PredefinedVariables.environmentSlug(name), tier ?? EnvironmentTier.guess(name), now,
+                projectID, name, PredefinedVariables.environmentSlug(name),
+                tier ?? EnvironmentTier.guess(name).rawValue, now,
                 now,
             ]
         )
