@@ -129,6 +129,7 @@ extension Forge {
     package func updateProject(_ project: Project, _ change: ProjectChange, by author: Author) async throws -> Project {
         if let path = change.path { try PathRule.check(path, isFirst: false) }
         if let branch = change.defaultBranch { try await setDefaultBranch(branch, of: project) }
+        defer { noteProjectChange() }
         return try await database.write { database in
             let path = change.path ?? project.path
             let fullPath = "\(project.namespacePath)/\(path)"
@@ -163,8 +164,17 @@ extension Forge {
             let path = project.pathWithNamespace
             try Self.audit("project_deleted", of: "project:\(project.id)", details: path, by: author, in: database)
         }
+        noteProjectChange()
         try repositories.delete(projectID: project.id)
         logger.info("project deleted", metadata: ["project": "\(project.pathWithNamespace)"])
+    }
+
+    /// Whether there was a project of this number that somebody deleted. Numbers are never used again.
+    package func wasProjectDeleted(_ id: Int) async throws -> Bool {
+        try await database.read {
+            let sql = "SELECT 1 FROM audit_events WHERE target = ? AND action = 'project_deleted'"
+            return try Int.fetchOne($0, sql: sql, arguments: ["project:\(id)"]) != nil
+        }
     }
 
     /// Every project, by id. For services that look after all of them.

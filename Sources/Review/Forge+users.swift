@@ -116,6 +116,7 @@ extension Forge {
             return try User.fetchOne(database, key: user.id, table: "users")!
         }
         credentials.forget()
+        noteProjectChange()
         return changed
     }
 

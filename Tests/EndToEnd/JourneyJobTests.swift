@@ -111,6 +111,24 @@ struct JourneyJobTests {
         }
     }
 
+    @Test(.timeLimit(.minutes(3)))
+    func aDeletedProjectTakesItsWorkloadsAlong() async throws {
+        try await JourneyProject.with("demo/doomed") { project in
+            try await project.succeed(try await project.push(JourneyApplication(version: 1).files))
+            try await project.waitForPage("version 1")
+            try await project.request("DELETE", "")
+            try await waitUntil("the namespace to be gone", within: .seconds(60)) {
+                try await !project.platform.kubectl(["get", "namespaces", "-o", "name"]).contains("demo-doomed")
+            }
+            let page = try await project.page()
+            #expect(page.status == 404, "\(page.body)")
+            let accounts = try await project.platform.kubectl([
+                "get", "serviceaccounts", "-n", "sampan-jobs", "-o", "name",
+            ])
+            #expect(!accounts.contains("demo-doomed"))
+        }
+    }
+
     // MARK: - Parts
 
     private static func job(_ name: String, _ script: [String], _ lines: String = "") -> String {

@@ -27,7 +27,7 @@ struct LogsCommand: AsyncParsableCommand {
             access,
             logger: Logger(label: "logs", factory: { _ in SwiftLogNoOpLogHandler() })
         )
-        let namespace = EnvironmentNamespace.name(project: project, environment: environment)
+        let namespace = try await EnvironmentNamespaces(client: client).name(project: project, environment: environment)
         let containers = try await containers(client, namespace)
         guard !containers.isEmpty else {
             throw HostError(

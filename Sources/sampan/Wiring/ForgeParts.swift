@@ -109,7 +109,7 @@ struct ForgeParts: Sendable {
                 board: board,
                 logger: logger
             ),
-            pipelines, releases,
+            pipelines, releases, NamespaceTending(forge: forge, client: engine.client, logger: logger),
         ]
     }
 
