@@ -22,9 +22,16 @@ extension Forge {
     }
 
     /// The project with a full path such as `shop/web`.
+    ///
+    /// A project that was renamed is found by its earlier paths, too: remotes of clones and images of releases are named by them. So
+    /// nobody else gets these paths for as long as the project exists.
     package func project(path: String) async throws -> Project? {
         try await database.read {
-            try Project.fetchOne($0, sql: "SELECT * FROM projects WHERE path_with_namespace = ?", arguments: [path])
+            let sql = """
+                SELECT * FROM projects WHERE path_with_namespace = ?1
+                    OR id = (SELECT project_id FROM former_paths WHERE path = ?1)
+                """
+            return try Project.fetchOne($0, sql: sql, arguments: [path])
         }
     }
 
@@ -134,7 +141,8 @@ extension Forge {
             let path = change.path ?? project.path
             let fullPath = "\(project.namespacePath)/\(path)"
             if fullPath.lowercased() != project.pathWithNamespace.lowercased() {
-                try Self.ensureFree(fullPath, in: database)
+                try Self.ensureFree(fullPath, for: project.id, in: database)
+                try Self.noteFormerPath(of: project, new: fullPath, in: database)
             }
             try database.execute(
                 sql: """
@@ -237,6 +245,15 @@ extension Forge {
                 arguments: [namespace.id]
             )
         }
+    }
+
+    /// Keeps the path of a project that gets another one.
+    static func noteFormerPath(of project: Project, new: String, in database: Database) throws {
+        try database.execute(sql: "DELETE FROM former_paths WHERE path = ?", arguments: [new])
+        try database.execute(
+            sql: "INSERT INTO former_paths (path, project_id) VALUES (?, ?)",
+            arguments: [project.pathWithNamespace, project.id]
+        )
     }
 
     /// Notes that something happened in a project.

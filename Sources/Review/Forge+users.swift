@@ -167,13 +167,23 @@ extension Forge {
             sql: "UPDATE namespaces SET path = ?1, full_path = ?1 WHERE owner_id = ?2 AND kind = 'user'",
             arguments: [username, user.id]
         )
-        try database.execute(
+        let projects = try Project.fetchAll(
+            database,
             sql: """
-                UPDATE projects SET path_with_namespace = ?1 || '/' || path
-                WHERE namespace_id IN (SELECT id FROM namespaces WHERE owner_id = ?2 AND kind = 'user')
+                SELECT * FROM projects
+                WHERE namespace_id IN (SELECT id FROM namespaces WHERE owner_id = ? AND kind = 'user')
                 """,
-            arguments: [username, user.id]
+            arguments: [user.id]
         )
+        for project in projects {
+            let path = "\(username)/\(project.path)"
+            if path.lowercased() != project.pathWithNamespace.lowercased() {
+                try ensureFree(path, for: project.id, in: database)
+                try noteFormerPath(of: project, new: path, in: database)
+            }
+            let sql = "UPDATE projects SET path_with_namespace = ? WHERE id = ?"
+            try database.execute(sql: sql, arguments: [path, project.id])
+        }
     }
 
     private static func ensureFree(username: String, in database: Database) throws {

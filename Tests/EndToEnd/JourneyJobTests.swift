@@ -112,6 +112,35 @@ struct JourneyJobTests {
     }
 
     @Test(.timeLimit(.minutes(3)))
+    func aRenamedProjectKeepsItsEnvironment() async throws {
+        try await JourneyProject.with("demo/kept") { project in
+            try await project.succeed(try await project.push(JourneyApplication(version: 1).files))
+            try await project.waitForPage("version 1")
+            try await project.request("PUT", "?path=renamed")
+            // The clone's remote has the old name still, and so has the environment's address.
+            let commit = try await project.push(JourneyApplication(version: 2).files)
+            try await project.succeed(commit)
+            try await project.waitForPage("version 2")
+            let images = try await project.platform.kubectl([
+                "get", "deployments", "-n", "demo-kept-daily", "-o",
+                "jsonpath={.items[*].spec.template.spec.containers[0].image}",
+            ])
+            #expect(images.contains("/demo/renamed/app@sha256:"), "\(images)")
+
+            // What the old version's image is called is the old name: the node gets it all the same.
+            let ctr = ["--address", project.platform.containerdSocket, "-n", "k8s.io", "images"]
+            let names = try await Shell.run("ctr", ctr + ["ls", "-q"]).split(separator: "\n").map(String.init)
+            let old = names.filter { $0.contains("/demo/kept/app") }
+            #expect(!old.isEmpty)
+            try await Shell.run("ctr", ctr + ["rm"] + old)
+            try await project.platform.sampan("rollback", "demo/renamed")
+            try await project.waitForPage("version 1")
+            let releases = try await project.releases()
+            #expect(releases.map(\.number) == [3, 2, 1])
+        }
+    }
+
+    @Test(.timeLimit(.minutes(3)))
     func aDeletedProjectTakesItsWorkloadsAlong() async throws {
         try await JourneyProject.with("demo/doomed") { project in
             try await project.succeed(try await project.push(JourneyApplication(version: 1).files))

@@ -225,7 +225,7 @@ struct JourneyProject: Sendable {
             "curl",
             [
                 "-s", "--fail-with-body", "-m", "30", "-X", method, "-H", "PRIVATE-TOKEN: \(token)",
-                "\(platform.web)/api/v4/projects/\(id)\(path.isEmpty ? "" : "/" + path)",
+                "\(platform.web)/api/v4/projects/\(id)\(path.isEmpty || path.hasPrefix("?") ? "" : "/")\(path)",
             ]
         )
     }

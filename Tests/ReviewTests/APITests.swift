@@ -290,6 +290,7 @@ func withAPI(_ body: @escaping @Sendable (ForgeWorld, APIClient, SeenPushes) asy
             #expect(try await world.forge.authenticate(.basic(username: "ada.l", secret: "another one")) != nil)
             #expect(try await world.forge.authenticate(.basic(username: "ada", secret: "secret-ada")) == nil)
             #expect(try await world.forge.project(project.id)?.pathWithNamespace == "ada.l/toy")
+            #expect(try await world.forge.project(path: "ada/toy")?.id == project.id)
             #expect(try await root.send(.GET, "/users?username=ada.l").list.count == 1)
 
             for (field, value, status) in [

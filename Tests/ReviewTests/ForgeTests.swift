@@ -225,6 +225,36 @@ import Testing
         }
     }
 
+    @Test func aRenamedProjectKeepsItsOldPathsFromOthers() async throws {
+        try await withForge { world in
+            func rename(_ project: Project, _ path: String) async throws -> Project {
+                var change = ProjectChange()
+                change.path = path
+                return try await world.forge.updateProject(project, change, by: .system)
+            }
+            var project = try await world.forge.createProject(path: "shop/web", by: .system)
+            project = try await rename(project, "store")
+            project = try await rename(project, "market")
+            for path in ["shop/web", "Shop/Store", "shop/market"] {
+                #expect(try await world.forge.project(path: path)?.id == project.id)
+            }
+            await #expect(throws: GitLabError.self) {
+                try await world.forge.createProject(path: "shop/web", by: .system)
+            }
+            let other = try await world.forge.createProject(path: "shop/other", by: .system)
+            await #expect(throws: GitLabError.self) { try await rename(other, "store") }
+
+            // Its own it may have back, and once it is gone everybody.
+            project = try await rename(project, "web")
+            #expect(project.pathWithNamespace == "shop/web")
+            #expect(try await world.forge.project(path: "shop/market")?.id == project.id)
+            try await world.forge.deleteProject(project, by: .system)
+            #expect(try await world.forge.project(path: "shop/market") == nil)
+            let next = try await world.forge.createProject(path: "shop/market", by: .system)
+            #expect(try await world.forge.project(path: "shop/market") == next)
+        }
+    }
+
     @Test func deletedProjectsLeaveNothingAndNeverComeBackUnderTheirNumber() async throws {
         try await withForge { world in
             let project = try await world.forge.createProject(path: "shop/web", by: .system)
