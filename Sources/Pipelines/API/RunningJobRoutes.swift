@@ -17,7 +17,7 @@ extension PipelineService {
         router.api(.get, "/jobs/:job_id/sources", web) { call in
             let depth = try call.fields.int("depth") ?? JobFiles.sourceDepth
             guard depth >= 0 else { throw GitLabError.badParameter("depth", "is invalid: it must not be negative") }
-            return try await self.sources(of: try call.job(), depth: depth)
+            return try await self.sources(of: try call.job(), depth: min(depth, Int(Int32.max)))
         }
         router.api(.post, "/jobs/:job_id/artifacts", web) { call in
             try await self.takeArtifacts(of: try call.job(), call)
