@@ -165,6 +165,40 @@ struct PipelineRoutesTests {
         }
     }
 
+    @Test func aPlayedJobActsForWhoeverPlayedIt() async throws {
+        try await Workshop.with { shop in
+            let pipeline = try await shop.push("ask: {script: x, when: manual, environment: daily}\n")
+            let job = try #require(await shop.service.store.jobs(ofPipeline: pipeline.id).first)
+            #expect(job.userID == shop.user.id)
+            let developer = try await shop.forge.createUser(
+                NewUser(username: "dev", name: "Dev", email: "dev@example.com", password: "secret-dev-1"),
+                by: .system
+            )
+            try await shop.forge.setMember(developer.id, of: shop.project, level: .developer, by: .system)
+            let token = try await shop.forge.createToken(
+                ofUser: developer.id,
+                name: "test",
+                scopes: [.api],
+                by: .system
+            )
+            shop.executor.script("ask", .waits)
+            try await shop.running {
+                try await shop.serving { api in
+                    let play = "/projects/1/jobs/\(job.id)/play"
+                    let played = try await api.send("POST", play, header: ("PRIVATE-TOKEN", token.secret))
+                    #expect(played.json["user", "username"] == "dev")
+                    try await eventually("the job does not run") { shop.executor.assignments.count == 1 }
+                    let assignment = shop.executor.assignments[0]
+                    let identity = try await shop.service.job(withToken: assignment.token)
+                    #expect(identity?.userID == developer.id)
+                    let logins = assignment.variables.filter { $0.key == "GITLAB_USER_LOGIN" }
+                    #expect(logins.map(\.value) == ["dev"])
+                    shop.executor.release(job.id)
+                }
+            }
+        }
+    }
+
     @Test func pipelinesAreMadeOnRequestWithVariables() async throws {
         try await Workshop.with { shop in
             _ = try await shop.push("one: {script: x, rules: [{if: '$MODE == \"full\"'}]}\ntwo: {script: x}\n")
@@ -274,6 +308,10 @@ struct PipelineRoutesTests {
                     let other = try await api.send("GET", "/jobs/99/sources", header: ("JOB-TOKEN", job.token))
                     #expect(other.status == 403)
                     #expect(try await api.get("/jobs/\(job.jobID)/sources").status == 403)
+                    for (depth, status) in [("0", 200), ("99999999999", 200), ("-1", 400), ("all", 400)] {
+                        let path = "/jobs/\(job.jobID)/sources?depth=\(depth)"
+                        #expect(try await api.send("GET", path, header: ("JOB-TOKEN", job.token)).status == status)
+                    }
                     let own = try await api.send("GET", "/job", header: ("JOB-TOKEN", job.token))
                     #expect(own.json["name"] == "one")
                 }

@@ -44,6 +44,14 @@ extension PipelineService {
                 json: try await self.environmentJSON(try await self.environment(call, project).id, project)
             )
         }
+        addEnvironmentActions(to: router, web)
+        addDeploymentRoutes(to: router, web)
+    }
+
+    private func addEnvironmentActions<Context: RequestContext>(
+        to router: some RouterMethods<Context>,
+        _ web: WebAuthentication
+    ) {
         router.api(.put, "/projects/:id/environments/:name", web) { call in
             let project = try await call.project(requiring: .runPipelines)
             let environment = try await self.environment(call, project)
@@ -82,7 +90,6 @@ extension PipelineService {
             )
             return EmptyResponse()
         }
-        addDeploymentRoutes(to: router, web)
     }
 
     private func addDeploymentRoutes<Context: RequestContext>(
@@ -129,8 +136,9 @@ extension PipelineService {
             return try await store.setState("stopped", ofEnvironment: environment.id)
         }
         try await store.setState("stopping", ofEnvironment: environment.id)
-        if try await !store.play(job), job.status.isRetryable {
-            _ = try await store.retry(job, userID: try call.requirePrincipal().userID)
+        let user = try call.requirePrincipal().userID
+        if try await !store.play(job, userID: user), job.status.isRetryable {
+            _ = try await store.retry(job, userID: user)
         }
         poke()
     }

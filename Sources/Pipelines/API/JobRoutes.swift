@@ -26,9 +26,10 @@ extension PipelineService {
         }
         router.api(.post, "/projects/:id/jobs/:job_id/play", web) { call in
             let variables = try Self.jobVariables(call.fields, "job_variables_attributes")
+            let user = try call.requirePrincipal().userID
             return try await self.act(on: call, "job_played") { job in
                 let sealed = try variables.isEmpty ? nil : self.seal(variables, ofJobsIn: job.pipelineID)
-                if try await self.store.play(job, sealedVariables: sealed) { return job.id }
+                if try await self.store.play(job, userID: user, sealedVariables: sealed) { return job.id }
                 throw GitLabError(.badRequest, "400 Bad request - Unplayable Job")
             }
         }

@@ -167,15 +167,21 @@ extension PipelineStore {
 
     // MARK: - Asked for by people
 
-    /// Starts a manual job, with the variables that were given with the request.
+    /// Starts a manual job, with the variables that were given with the request. Whoever starts it is who it acts for, and not whoever
+    /// made the pipeline.
     ///
     /// - Returns: whether the job was waiting for that.
-    func play(_ job: JobRecord, sealedVariables: Data? = nil, now: Date = Date()) async throws -> Bool {
+    func play(
+        _ job: JobRecord,
+        userID: Int,
+        sealedVariables: Data? = nil,
+        now: Date = Date()
+    ) async throws -> Bool {
         try await database.write { database in
             let isPlayed = try Self.change(job.pipelineID, now: now, in: database) { $0.play(job.id) }
-            if isPlayed, let sealedVariables {
-                let sql = "UPDATE jobs SET sealed_variables = ? WHERE id = ?"
-                try database.execute(sql: sql, arguments: [sealedVariables, job.id])
+            if isPlayed {
+                let sql = "UPDATE jobs SET user_id = ?, sealed_variables = COALESCE(?, sealed_variables) WHERE id = ?"
+                try database.execute(sql: sql, arguments: [userID, sealedVariables, job.id])
             }
             return isPlayed
         }
