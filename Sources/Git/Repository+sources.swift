@@ -7,16 +7,35 @@ extension Repository {
         package var commit: String
         /// The branch or tag that the work tree's HEAD stands for; only a name in `.git`, the work tree is detached.
         package var ref: String
-        /// How many commits of history come along; 0 brings all.
+        package var isTag: Bool
+        /// How many commits of history come along; 0 brings all, with all branches and tags.
         package var depth: Int
         /// The URL that `origin` is set to. It must not carry credentials.
         package var origin: String
+        /// What git runs where the server of `origin` asks who is there, as in `credential.helper`. The archive is shared, so the
+        /// command must find its secret where it runs.
+        package var credentialHelper: String
 
-        package init(commit: String, ref: String = "", depth: Int = 20, origin: String) {
+        package init(
+            commit: String,
+            ref: String = "",
+            isTag: Bool = false,
+            depth: Int = 20,
+            origin: String,
+            credentialHelper: String = ""
+        ) {
             self.commit = commit
             self.ref = ref
+            self.isTag = isTag
             self.depth = depth
             self.origin = origin
+            self.credentialHelper = credentialHelper
+        }
+
+        /// The part of `origin` that names the server.
+        var server: String {
+            let parts = origin.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
+            return parts.prefix(3).joined(separator: "/")
         }
     }
 
@@ -26,7 +45,12 @@ extension Repository {
     /// - Throws: `GitError(.notFound)` when the commit is not in the repository.
     package func sources(_ request: SourceRequest) async throws -> SourceArchive {
         let commit = try await resolve(request.commit)
-        let key = SourceCache.key([String(projectID), commit, request.ref, String(request.depth), request.origin])
+        var facts = [
+            String(projectID), commit, request.ref, "\(request.isTag)", "\(request.depth)", request.origin,
+            request.credentialHelper,
+        ]
+        if request.depth == 0 { facts += try await branchesAndTags().map { "\($0.name) \($0.target)" } }
+        let key = SourceCache.key(facts)
         if let archive = sourceCache.open(key) { return archive }
         let folder = sourceCache.temporaryPath()
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -52,17 +76,11 @@ extension Repository {
     private func checkOut(_ commit: String, of request: SourceRequest, into tree: String) async throws {
         try FileManager.default.createDirectory(atPath: tree, withIntermediateDirectories: true)
         _ = try await git.run(["init", "--quiet", "--template=", tree])
-        // What goes from one folder of this machine to the next is not worth the time that making it small takes.
-        var fetch = ["-c", "core.compression=0", "fetch", "--quiet", "--no-tags"]
-        fetch.append("--upload-pack=git -c core.compression=0 -c pack.window=0 upload-pack")
-        if request.depth > 0 { fetch.append("--depth=\(request.depth)") }
-        // The file protocol honours --depth; a plain path would not.
-        _ = try await git.run(fetch + ["file://\(path)", commit], in: tree, timeout: .seconds(600))
+        try await fetch(commit, of: request, into: tree)
         _ = try await git.run(["remote", "add", "origin", request.origin], in: tree)
-        if !request.ref.isEmpty,
-            try await git.output(["check-ref-format", "--branch", request.ref], in: tree).status == 0
-        {
-            _ = try await git.run(["update-ref", "refs/remotes/origin/\(request.ref)", commit], in: tree)
+        if !request.credentialHelper.isEmpty {
+            let name = "credential.\(request.server).helper"
+            _ = try await git.run(["config", name, request.credentialHelper], in: tree)
         }
         _ = try await git.run(
             ["-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", commit],
@@ -70,6 +88,31 @@ extension Repository {
             timeout: .seconds(600)
         )
         try? FileManager.default.removeItem(atPath: "\(tree)/.git/FETCH_HEAD")
+    }
+
+    private func fetch(_ commit: String, of request: SourceRequest, into tree: String) async throws {
+        // What goes from one folder of this machine to the next is not worth the time that making it small takes.
+        var fetch = ["-c", "core.compression=0", "fetch", "--quiet", "--no-tags"]
+        fetch.append("--upload-pack=git -c core.compression=0 -c pack.window=0 upload-pack")
+        if request.depth > 0 { fetch.append("--depth=\(request.depth)") }
+        // The file protocol honours --depth; a plain path would not.
+        fetch += ["file://\(path)", commit]
+        if request.depth == 0 { fetch += ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"] }
+        _ = try await git.run(fetch, in: tree, timeout: .seconds(600))
+        let folder = request.isTag ? "refs/tags" : "refs/remotes/origin"
+        guard !request.ref.isEmpty,
+            try await git.output(["check-ref-format", "\(folder)/\(request.ref)"], in: tree).status == 0
+        else { return }
+        if request.isTag {
+            // An annotated tag is an object of its own. It may have been deleted meanwhile; the commit is there.
+            let refspec = "+refs/tags/\(request.ref):refs/tags/\(request.ref)"
+            let arguments = [
+                "fetch", "--quiet", "--no-tags", "--depth=\(max(1, request.depth))", "file://\(path)", refspec,
+            ]
+            if request.depth > 0 { _ = try await git.output(arguments, in: tree) }
+        } else {
+            _ = try await git.run(["update-ref", "\(folder)/\(request.ref)", commit], in: tree)
+        }
     }
 
     private func pack(_ tree: String, into file: String, as key: String) async throws -> SourceArchive {

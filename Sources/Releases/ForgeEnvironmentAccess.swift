@@ -24,18 +24,23 @@ package struct ForgeEnvironmentAccess: EnvironmentAccess {
         let permission = ForgeReleaseAccess.permission(for: .deploy(environment: name))
         guard try await forge.allows(.job(job), permission, in: project) else { return nil }
         let release = ReleaseProject(id: project.id, path: project.pathWithNamespace, webURL: "")
-        guard let environment = try? ReleaseService.environment(name, of: release) else { return nil }
+        do { try ReleaseService.checkEnvironment(name) } catch { return nil }
+        let environment = try await EnvironmentNamespaces(client: client).environment(name, of: release)
         return JobAccount(
             name: environment.namespace,
             namespace: environment.namespace,
+            projectID: project.id,
             project: project.pathWithNamespace,
             environment: name
         )
     }
 
     package func prepare(_ account: JobAccount, jobsNamespace: String) async throws {
-        let project = ReleaseProject(id: 0, path: account.project, webURL: "")
-        let environment = ReleaseEnvironment(project: project, name: account.environment)
+        let environment = ReleaseEnvironment(
+            project: ReleaseProject(id: account.projectID, path: account.project, webURL: ""),
+            name: account.environment,
+            namespace: account.namespace
+        )
         try await BundleApplier(client: client, environment: environment).prepareNamespace()
         try await apply(
             .serviceAccounts,

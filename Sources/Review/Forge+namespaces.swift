@@ -133,11 +133,13 @@ extension Forge {
 
     // MARK: - Private
 
-    static func ensureFree(_ fullPath: String, in database: Database) throws {
+    /// - Parameter projectID: the project that may have its own earlier path back.
+    static func ensureFree(_ fullPath: String, for projectID: Int? = nil, in database: Database) throws {
         let taken = """
             SELECT 1 FROM namespaces WHERE full_path = ?1 UNION SELECT 1 FROM projects WHERE path_with_namespace = ?1
+            UNION SELECT 1 FROM former_paths WHERE path = ?1 AND project_id IS NOT ?2
             """
-        if try Int.fetchOne(database, sql: taken, arguments: [fullPath]) != nil {
+        if try Int.fetchOne(database, sql: taken, arguments: [fullPath, projectID]) != nil {
             throw GitLabError.invalid("path", "has already been taken")
         }
     }

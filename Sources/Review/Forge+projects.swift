@@ -22,9 +22,16 @@ extension Forge {
     }
 
     /// The project with a full path such as `shop/web`.
+    ///
+    /// A project that was renamed is found by its earlier paths, too: remotes of clones and images of releases are named by them. So
+    /// nobody else gets these paths for as long as the project exists.
     package func project(path: String) async throws -> Project? {
         try await database.read {
-            try Project.fetchOne($0, sql: "SELECT * FROM projects WHERE path_with_namespace = ?", arguments: [path])
+            let sql = """
+                SELECT * FROM projects WHERE path_with_namespace = ?1
+                    OR id = (SELECT project_id FROM former_paths WHERE path = ?1)
+                """
+            return try Project.fetchOne($0, sql: sql, arguments: [path])
         }
     }
 
@@ -57,7 +64,8 @@ extension Forge {
         return try await createProject(path: path, name: path, in: parent, visibility: visibility, by: author)
     }
 
-    /// Makes a project with its empty repository; the default branch is protected from the start.
+    /// Makes a project with its empty repository; the default branch is protected from the start, and gives way to the first
+    /// branch that comes if that is another one.
     ///
     /// Row first, repository second: when the repository cannot be made, the row goes again; when the process dies between
     /// the two, `ensureRepositories` makes what is missing.
@@ -110,10 +118,15 @@ extension Forge {
         return project
     }
 
-    /// Makes the repositories that a crash kept from being made. Call it once at start.
+    /// Makes the repositories that a crash kept from being made, and follows first pushes that it kept from being noted. Call it
+    /// once at start.
     package func ensureRepositories() async throws {
         let projects = try await database.read { try Project.fetchAll($0, sql: "SELECT * FROM projects") }
-        for project in projects where (try? repositories.repository(ofProject: project.id)) == nil {
+        for project in projects {
+            guard (try? repositories.repository(ofProject: project.id)) == nil else {
+                try await adoptDefaultBranch(of: project)
+                continue
+            }
             try await repositories.create(projectID: project.id, defaultBranch: project.defaultBranch)
             logger.notice("made a missing repository", metadata: ["project": "\(project.pathWithNamespace)"])
         }
@@ -122,12 +135,14 @@ extension Forge {
     /// Changes a project. A new path moves no file.
     package func updateProject(_ project: Project, _ change: ProjectChange, by author: Author) async throws -> Project {
         if let path = change.path { try PathRule.check(path, isFirst: false) }
-        if let branch = change.defaultBranch { try await repository(of: project).setDefaultBranch(branch) }
+        if let branch = change.defaultBranch { try await setDefaultBranch(branch, of: project) }
+        defer { noteProjectChange() }
         return try await database.write { database in
             let path = change.path ?? project.path
             let fullPath = "\(project.namespacePath)/\(path)"
             if fullPath.lowercased() != project.pathWithNamespace.lowercased() {
-                try Self.ensureFree(fullPath, in: database)
+                try Self.ensureFree(fullPath, for: project.id, in: database)
+                try Self.noteFormerPath(of: project, new: fullPath, in: database)
             }
             try database.execute(
                 sql: """
@@ -157,8 +172,17 @@ extension Forge {
             let path = project.pathWithNamespace
             try Self.audit("project_deleted", of: "project:\(project.id)", details: path, by: author, in: database)
         }
+        noteProjectChange()
         try repositories.delete(projectID: project.id)
         logger.info("project deleted", metadata: ["project": "\(project.pathWithNamespace)"])
+    }
+
+    /// Whether there was a project of this number that somebody deleted. Numbers are never used again.
+    package func wasProjectDeleted(_ id: Int) async throws -> Bool {
+        try await database.read {
+            let sql = "SELECT 1 FROM audit_events WHERE target = ? AND action = 'project_deleted'"
+            return try Int.fetchOne($0, sql: sql, arguments: ["project:\(id)"]) != nil
+        }
     }
 
     /// Every project, by id. For services that look after all of them.
@@ -221,6 +245,15 @@ extension Forge {
                 arguments: [namespace.id]
             )
         }
+    }
+
+    /// Keeps the path of a project that gets another one.
+    static func noteFormerPath(of project: Project, new: String, in database: Database) throws {
+        try database.execute(sql: "DELETE FROM former_paths WHERE path = ?", arguments: [new])
+        try database.execute(
+            sql: "INSERT INTO former_paths (path, project_id) VALUES (?, ?)",
+            arguments: [project.pathWithNamespace, project.id]
+        )
     }
 
     /// Notes that something happened in a project.

@@ -18,20 +18,27 @@ package struct NewUser: Sendable {
     }
 }
 
+/// What can be changed about a user; nil leaves it.
+package struct UserChange: Sendable {
+    package var username: String?
+    package var name: String?
+    package var email: String?
+    package var password: String?
+
+    package init() {}
+}
+
 extension Forge {
     /// Makes a user and their personal namespace.
     /// - Throws: `GitLabError` 400 for a bad field, 409 when name or address is taken.
     package func createUser(_ new: NewUser, by author: Author) async throws -> User {
         try PathRule.check(new.username, field: "username")
-        guard new.email.contains("@"), new.email.utf8.count <= 254 else {
-            throw GitLabError.invalid("email", "is invalid")
-        }
-        guard new.password.utf8.count >= 8, new.password.utf8.count <= 128 else {
-            throw GitLabError.invalid("password", "must have 8 to 128 bytes")
-        }
+        try Self.check(email: new.email)
+        try Self.check(password: new.password)
         let hash = try await hasher.hash(new.password)
         return try await database.write { database in
-            try Self.ensureFree(new, in: database)
+            try Self.ensureFree(username: new.username, in: database)
+            try Self.ensureFree(email: new.email, in: database)
             let now = Date()
             try database.execute(
                 sql: """
@@ -80,11 +87,42 @@ extension Forge {
         }
     }
 
+    /// Changes a user as a whole or not at all. A new username moves their personal namespace and its projects.
+    /// - Throws: `GitLabError` 400 for a bad field, 409 when name or address is taken.
+    package func updateUser(_ user: User, _ change: UserChange, by author: Author) async throws -> User {
+        if let email = change.email { try Self.check(email: email) }
+        if let username = change.username { try PathRule.check(username, field: "username") }
+        if let name = change.name, name.isEmpty { throw GitLabError.invalid("name", "can't be blank") }
+        if let password = change.password { try Self.check(password: password) }
+        let hash: String? = if let password = change.password { try await hasher.hash(password) } else { nil }
+        let changed = try await database.write { database in
+            if let username = change.username, username != user.username {
+                try Self.rename(user, to: username, in: database)
+            }
+            if let email = change.email, email.lowercased() != user.email.lowercased() {
+                try Self.ensureFree(email: email, in: database)
+            }
+            try database.execute(
+                sql: """
+                    UPDATE users SET name = COALESCE(?, name), email = COALESCE(?, email),
+                        password_hash = COALESCE(?, password_hash) WHERE id = ?
+                    """,
+                arguments: [change.name, change.email, hash, user.id]
+            )
+            let sql = "UPDATE namespaces SET name = COALESCE(?, name) WHERE owner_id = ? AND kind = 'user'"
+            try database.execute(sql: sql, arguments: [change.name, user.id])
+            try Self.audit("user_updated", of: "user:\(user.id)", by: author, in: database)
+            if hash != nil { try Self.audit("password_changed", of: "user:\(user.id)", by: author, in: database) }
+            return try User.fetchOne(database, key: user.id, table: "users")!
+        }
+        credentials.forget()
+        noteProjectChange()
+        return changed
+    }
+
     /// Gives a user a new password.
     package func setPassword(_ password: String, ofUser id: Int, by author: Author) async throws {
-        guard password.utf8.count >= 8, password.utf8.count <= 128 else {
-            throw GitLabError.invalid("password", "must have 8 to 128 bytes")
-        }
+        try Self.check(password: password)
         let hash = try await hasher.hash(password)
         try await database.write { database in
             try database.execute(sql: "UPDATE users SET password_hash = ? WHERE id = ?", arguments: [hash, id])
@@ -110,12 +148,53 @@ extension Forge {
         return "%\(escaped)%"
     }
 
-    private static func ensureFree(_ new: NewUser, in database: Database) throws {
+    private static func check(email: String) throws {
+        guard email.contains("@"), email.utf8.count <= 254 else { throw GitLabError.invalid("email", "is invalid") }
+    }
+
+    private static func check(password: String) throws {
+        guard password.utf8.count >= 8, password.utf8.count <= 128 else {
+            throw GitLabError.invalid("password", "must have 8 to 128 bytes")
+        }
+    }
+
+    private static func rename(_ user: User, to username: String, in database: Database) throws {
+        if username.lowercased() != user.username.lowercased() {
+            try ensureFree(username: username, in: database)
+        }
+        try database.execute(sql: "UPDATE users SET username = ? WHERE id = ?", arguments: [username, user.id])
+        try database.execute(
+            sql: "UPDATE namespaces SET path = ?1, full_path = ?1 WHERE owner_id = ?2 AND kind = 'user'",
+            arguments: [username, user.id]
+        )
+        let projects = try Project.fetchAll(
+            database,
+            sql: """
+                SELECT * FROM projects
+                WHERE namespace_id IN (SELECT id FROM namespaces WHERE owner_id = ? AND kind = 'user')
+                """,
+            arguments: [user.id]
+        )
+        for project in projects {
+            let path = "\(username)/\(project.path)"
+            if path.lowercased() != project.pathWithNamespace.lowercased() {
+                try ensureFree(path, for: project.id, in: database)
+                try noteFormerPath(of: project, new: path, in: database)
+            }
+            let sql = "UPDATE projects SET path_with_namespace = ? WHERE id = ?"
+            try database.execute(sql: sql, arguments: [path, project.id])
+        }
+    }
+
+    private static func ensureFree(username: String, in database: Database) throws {
         let names = "SELECT 1 FROM namespaces WHERE full_path = ?1 UNION SELECT 1 FROM users WHERE username = ?1"
-        if try Int.fetchOne(database, sql: names, arguments: [new.username]) != nil {
+        if try Int.fetchOne(database, sql: names, arguments: [username]) != nil {
             throw GitLabError.conflict("Username has already been taken")
         }
-        if try Int.fetchOne(database, sql: "SELECT 1 FROM users WHERE email = ?", arguments: [new.email]) != nil {
+    }
+
+    private static func ensureFree(email: String, in database: Database) throws {
+        if try Int.fetchOne(database, sql: "SELECT 1 FROM users WHERE email = ?", arguments: [email]) != nil {
             throw GitLabError.conflict("Email has already been taken")
         }
     }

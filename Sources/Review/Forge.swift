@@ -29,13 +29,14 @@ package final class Forge: Sendable {
 
     package let configuration: Configuration
     package let repositories: RepositoryStore
-    /// Hears of every moved reference, by push or by API.
+    /// Hear of every moved reference, by push or by API, from `pushed(_:)`.
     package let pushObservers = PushObservers()
     package let logger: Logger
 
     let database: DatabasePool
     let hasher: PasswordHasher
     let credentials = CredentialCache()
+    private let projectListeners = Mutex<[AsyncStream<Void>.Continuation]>([])
     private let jobTokens = Mutex<(any JobTokenResolver)?>(nil)
 
     /// Opens the database, brings its tables up to date and makes the administrator `root` when there is none.
@@ -78,6 +79,20 @@ package final class Forge: Sendable {
     }
 
     var jobTokenResolver: (any JobTokenResolver)? { jobTokens.withLock { $0 } }
+
+    // MARK: - Changes
+
+    /// Wakes up at once, and after a project was renamed or deleted; changes that come faster than they are read are one.
+    package func projectChanges() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        continuation.yield()
+        projectListeners.withLock { $0.append(continuation) }
+        return stream
+    }
+
+    func noteProjectChange() {
+        for listener in projectListeners.withLock({ $0 }) { listener.yield() }
+    }
 
     // MARK: - Audit
 

@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 package import Hummingbird
 import NIOCore
 
@@ -76,6 +76,18 @@ package struct RequestFields: Sendable {
         case "false", "0", "no", "off": return false
         default: throw GitLabError.badParameter(name, "is invalid: it must be true or false")
         }
+    }
+
+    /// A moment as ISO 8601 writes it, or the start of a day in UTC.
+    package func date(_ name: String) throws -> Date? {
+        guard let text = try string(name), !text.isEmpty else { return nil }
+        let moment = Date.ISO8601FormatStyle()
+        let styles = [
+            moment, moment.year().month().day().time(includingFractionalSeconds: true).timeZone(separator: .omitted),
+            moment.year().month().day(),
+        ]
+        for style in styles { if let date = try? Date(text, strategy: style) { return date } }
+        throw GitLabError.badParameter(name, "is invalid: it must be a time such as 2026-01-31T12:00:00Z")
     }
 
     /// A list, or one text with commas.

@@ -9,6 +9,9 @@ enum Schema {
             try database.execute(sql: projects)
             try database.execute(sql: rules)
         }
+        migrator.registerMigration("2 former paths of projects") { database in
+            try database.execute(sql: formerPaths)
+        }
         return migrator
     }
 
@@ -66,6 +69,14 @@ enum Schema {
             last_activity_at DATETIME NOT NULL
         );
         CREATE INDEX projects_of_namespace ON projects(namespace_id);
+        """
+
+    private static let formerPaths = """
+        CREATE TABLE former_paths (
+            path TEXT PRIMARY KEY COLLATE NOCASE,
+            project_id INTEGER NOT NULL REFERENCES projects(id) ON DELETE CASCADE
+        );
+        CREATE INDEX former_paths_of_project ON former_paths(project_id);
         """
 
     private static let rules = """

@@ -35,10 +35,10 @@ struct JourneyProject: Sendable {
         try await Shell.run("git", ["-C", folder] + arguments)
     }
 
-    /// Makes `files` the whole content of the repository and pushes it; answers the commit.
+    /// Makes `files` the whole content of the repository and pushes the branch; answers the commit.
     func push(_ files: [String: String], _ message: String = "Change") async throws -> String {
         try await commit(files, message)
-        try await git("push", "-q", "origin", "main")
+        try await git("push", "-q", "origin", "HEAD")
         return try await head()
     }
 
@@ -60,6 +60,13 @@ struct JourneyProject: Sendable {
 
     func head() async throws -> String {
         try await git("rev-parse", "HEAD").trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// What the API calls the default branch.
+    func defaultBranch() async throws -> String? {
+        struct Facts: Decodable { let defaultBranch: String? }
+        let facts: Facts = try await get("")
+        return facts.defaultBranch
     }
 
     // MARK: - Pipelines
@@ -135,6 +142,32 @@ struct JourneyProject: Sendable {
         try await request("POST", "jobs/\(job.id)/play")
     }
 
+    func cancel(_ job: Job) async throws {
+        try await request("POST", "jobs/\(job.id)/cancel")
+    }
+
+    /// The new try of a finished job.
+    func retry(_ job: Job) async throws -> Job {
+        let answer = try await request("POST", "jobs/\(job.id)/retry")
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(Job.self, from: Data(answer.utf8))
+    }
+
+    struct Deployment: Decodable {
+        struct Deployable: Decodable { let id: Int }
+
+        let sha: String
+        let status: String
+        let release: Int?
+        let deployable: Deployable?
+    }
+
+    /// What was deployed to `daily`, the newest first.
+    func deployments() async throws -> [Deployment] {
+        try await get("deployments?environment=daily&sort=desc")
+    }
+
     private func story(_ pipeline: Pipeline?) async -> String {
         guard let pipeline, let jobs = try? await jobs(pipeline) else { return "" }
         var text = pipeline.yamlErrors ?? ""
@@ -192,7 +225,7 @@ struct JourneyProject: Sendable {
             "curl",
             [
                 "-s", "--fail-with-body", "-m", "30", "-X", method, "-H", "PRIVATE-TOKEN: \(token)",
-                "\(platform.web)/api/v4/projects/\(id)/\(path)",
+                "\(platform.web)/api/v4/projects/\(id)\(path.isEmpty || path.hasPrefix("?") ? "" : "/")\(path)",
             ]
         )
     }

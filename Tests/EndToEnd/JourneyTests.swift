@@ -36,6 +36,35 @@ struct JourneyTests {
         }
     }
 
+    @Test(.timeLimit(.minutes(4)))
+    func runningAnEarlierDeploymentAgainIsARollback() async throws {
+        try await JourneyProject.with("demo/again") { project in
+            let first = try await project.push(JourneyApplication(version: 1).files)
+            let pipeline = try await project.succeed(first)
+            let second = try await project.push(JourneyApplication(version: 2).files)
+            try await project.succeed(second)
+            try await project.waitForPage("version 2")
+
+            let again = try await project.retry(try await project.job("deploy", of: pipeline))
+            try await waitUntil("the deployment to be run again", within: .seconds(60)) {
+                let job: JourneyProject.Job = try await project.get("jobs/\(again.id)")
+                return job.status == "success"
+            }
+            try await project.waitForPage("version 1")
+            #expect(try await project.page().body.contains("version 1"))
+
+            let releases = try await project.releases()
+            #expect(releases.map(\.number) == [3, 2, 1])
+            #expect(releases.map(\.phase) == ["deployed", "superseded", "superseded"])
+            #expect(releases.map(\.commit) == [first, second, first])
+            let deployments = try await project.deployments()
+            #expect(deployments.map(\.release) == [3, 2, 1])
+            #expect(deployments.map(\.sha) == [first, second, first])
+            #expect(deployments.map(\.status) == ["success", "success", "success"])
+            #expect(deployments.first?.deployable?.id == again.id)
+        }
+    }
+
     private func pushSecondVersion(_ project: JourneyProject) async throws {
         try await project.commit(JourneyApplication(version: 2).files)
         let whole = try await time("push to the new version serving") {
@@ -51,9 +80,10 @@ struct JourneyTests {
         #expect(afterBuild <= 10)
     }
 
-    @Test(.timeLimit(.minutes(3)))
-    func aDockerfileAloneServes() async throws {
-        try await JourneyProject.with("demo/plain") { project in
+    @Test(.timeLimit(.minutes(3)), arguments: ["main", "master", "trunk"])
+    func aDockerfileAloneServes(_ branch: String) async throws {
+        try await JourneyProject.with("demo/plain-\(branch)") { project in
+            try await project.git("checkout", "-q", "-B", branch)
             let commit = try await project.push(JourneyApplication(version: 7).pageFiles)
             let pipeline = try await project.succeed(commit)
             let jobs = try await project.jobs(pipeline)
@@ -61,6 +91,8 @@ struct JourneyTests {
             // The platform brings the image of these jobs along: nothing is pulled from elsewhere.
             for job in jobs { #expect(try await project.trace(job).contains("/sampan/helper@sha256:")) }
             try await project.waitForPage("version 7")
+            // What comes first is the default branch, whatever its name.
+            #expect(try await project.defaultBranch() == branch)
         }
     }
 
@@ -294,6 +326,7 @@ struct JourneyTests {
         #expect(output.contains("pipeline success"), "\(output)")
         #expect(output.contains("job hello success"))
         #expect(output.contains("hello from python-gitlab"))
+        #expect(output.contains("all is managed"))
     }
 
     private func time(_ what: String, _ body: () async throws -> Void) async throws -> Duration {
@@ -329,7 +362,7 @@ enum PythonGitLab {
             "actions": [{
                 "action": "create",
                 "file_path": ".gitlab-ci.yml",
-                "content": "hello:\\n  image: busybox:1.36\\n  script:\\n    - echo hello from $WHO\\n    - sleep 1\\n  variables: {WHO: python-gitlab}\\n",
+                "content": "hello:\\n  image: busybox:1.36\\n  script:\\n    - echo hello from $WHO\\n    - sleep 1\\n  variables: {WHO: python-gitlab}\\n  environment: {name: daily, url: http://hello.example}\\n",
             }],
         })
         deadline = time.time() + 60
@@ -349,6 +382,55 @@ enum PythonGitLab {
         assert project.files.get(".gitlab-ci.yml", ref="main").decode().startswith(b"hello:")
         assert [branch.name for branch in project.branches.list(get_all=True)] == ["main"]
         assert project.commits.get(commit.id).statuses.list()[0].name == "hello"
+        found = project.pipelines.list(scope="finished", username="root", order_by="updated_at", get_all=True)
+        assert [each.id for each in found] == [pipeline.id]
+
+        variable = project.variables.create({"key": "COLOUR", "value": "green"})
+        variable.value = "blue"
+        variable.save()
+        assert project.variables.get("COLOUR").value == "blue"
+        assert [each.key for each in project.variables.list(get_all=True)] == ["COLOUR"]
+        variable.delete()
+        assert project.variables.list(get_all=True) == []
+
+        deployment = project.deployments.list(environment="daily", get_all=True)[0]
+        deployment = project.deployments.get(deployment.id)
+        assert (deployment.status, deployment.sha) == ("success", commit.id)
+        assert deployment.deployable["name"] == "hello"
+        daily = project.environments.get(deployment.environment["id"])
+        assert (daily.external_url, daily.state) == ("http://hello.example", "available")
+        assert daily.last_deployment["id"] == deployment.id
+
+        made = project.environments.create({"name": "qa-one", "external_url": "http://one.example"})
+        made.external_url = "http://two.example"
+        made.save()
+        [found] = project.environments.list(search="qa-", get_all=True)
+        assert (found.id, found.external_url, found.tier) == (made.id, "http://two.example", "testing")
+        made.stop()
+        assert project.environments.get(made.id).state == "stopped"
+        made.delete()
+        assert [each.name for each in project.environments.list(get_all=True)] == ["daily"]
+
+        ada = server.users.create({
+            "username": "ada", "name": "Ada", "email": "ada@example.com", "password": "correct horse",
+        })
+        ada.username, ada.name, ada.email = "ada-l", "Ada L", "ada-l@example.com"
+        ada.save()
+        [ada] = server.users.list(username="ada-l", get_all=True)
+        assert (ada.name, ada.email) == ("Ada L", "ada-l@example.com")
+        issued = ada.personal_access_tokens.create({"name": "script", "scopes": ["api"]})
+        hers = gitlab.Gitlab(sys.argv[1], private_token=issued.token)
+        hers.auth()
+        assert hers.user.username == "ada-l"
+        assert hers.personal_access_tokens.get("self").id == issued.id
+        tokens = server.personal_access_tokens.list(user_id=ada.id, get_all=True)
+        assert [(each.id, each.active) for each in tokens] == [(issued.id, True)]
+        server.personal_access_tokens.delete(issued.id)
+        try:
+            hers.auth()
+            raise SystemExit("a revoked token still signs in")
+        except gitlab.GitlabAuthenticationError:
+            print("all is managed")
 
         """
 }

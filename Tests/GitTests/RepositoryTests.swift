@@ -244,7 +244,8 @@ extension RepositoryStoreTests {
                 commit: commit,
                 ref: "main",
                 depth: 2,
-                origin: "http://127.0.0.1:8080/shop/web.git"
+                origin: "http://127.0.0.1:8080/shop/web.git",
+                credentialHelper: "!echo password=$SECRET"
             )
             let folder = "\(store.root)/job"
             try await unpack(try await repository.sources(request), into: folder)
@@ -255,6 +256,61 @@ extension RepositoryStoreTests {
             #expect(try await git.check(["remote", "get-url", "origin"], in: folder) == request.origin)
             let known = try await git.check(["for-each-ref", "--format=%(objectname) %(refname)"], in: folder)
             #expect(known == "\(commit) refs/remotes/origin/main")
+            let helper = try await git.check(
+                ["config", "--get-urlmatch", "credential.helper", request.origin],
+                in: folder
+            )
+            #expect(helper == request.credentialHelper)
+            let other = try await git.run(
+                ["config", "--get-urlmatch", "credential.helper", "http://elsewhere/x.git"],
+                in: folder
+            )
+            #expect(!other.isSuccess)
+        }
+    }
+
+    @Test func theWholeHistoryComesWithBranchesAndTags() async throws {
+        try await withRepository { store, repository in
+            var commits: [String] = []
+            for number in 1...3 { commits.append(try await repository.write(["a": "\(number)\n"]).id) }
+            _ = try await repository.createTag("v1", at: commits[0], message: "First", by: someone)
+            _ = try await repository.createBranch("topic", at: commits[1])
+            let commit = commits[2]
+            let request = Repository.SourceRequest(commit: commit, ref: "main", depth: 0, origin: "http://x/y.git")
+            let git = GitClient(home: store.root)
+            try await unpack(try await repository.sources(request), into: "\(store.root)/job")
+            #expect(try await git.check(["rev-list", "--count", "HEAD"], in: "\(store.root)/job") == "3")
+            let described = try await git.check(["describe"], in: "\(store.root)/job")
+            #expect(described == "v1-2-g\(commit.prefix(7))")
+            #expect(try await git.check(["rev-parse", "origin/topic~1"], in: "\(store.root)/job").count == 40)
+
+            // A tag that comes later is not missed because of what is kept.
+            _ = try await repository.createTag("v2", at: "main", message: "Second", by: someone)
+            try await unpack(try await repository.sources(request), into: "\(store.root)/again")
+            #expect(try await git.check(["describe"], in: "\(store.root)/again") == "v2")
+        }
+    }
+
+    @Test(arguments: ["Message", ""])
+    func theWorkTreeOfATagKnowsItsTag(_ message: String) async throws {
+        try await withRepository { store, repository in
+            var commits: [String] = []
+            for number in 1...3 { commits.append(try await repository.write(["a": "\(number)\n"]).id) }
+            _ = try await repository.createTag("v1", at: commits[1], message: message, by: someone)
+            let request = Repository.SourceRequest(
+                commit: commits[1],
+                ref: "v1",
+                isTag: true,
+                depth: 1,
+                origin: "http://x/y.git"
+            )
+            try await unpack(try await repository.sources(request), into: "\(store.root)/job")
+            let git = GitClient(home: store.root)
+            #expect(try await git.check(["describe", "--tags", "--exact-match"], in: "\(store.root)/job") == "v1")
+            #expect(try await git.check(["rev-list", "--count", "HEAD"], in: "\(store.root)/job") == "1")
+            #expect(
+                try await git.check(["for-each-ref", "--format=%(refname)"], in: "\(store.root)/job") == "refs/tags/v1"
+            )
         }
     }
 

@@ -313,6 +313,55 @@ struct ConfigurationParserTests {
     }
 
     @Test(arguments: [
+        ("a: {script: x, id_tokens: {T: {aud: x}}}", "jobs:a:id_tokens", "id_tokens"),
+        ("a: {script: x, coverage: '/1%/'}", "jobs:a:coverage", "coverage"),
+        (
+            "a: {script: x, rules: [{changes: {paths: [b], compare_to: main}}]}", "jobs:a:rules:changes:compare_to",
+            "compare_to"
+        ),
+        ("a: {script: x, rules: [{if: $B, interruptible: true}]}", "jobs:a:rules:interruptible", "interruptible"),
+        ("workflow: {auto_cancel: {on_new_commit: none}}\na: {script: x}", "workflow:auto_cancel", "auto_cancel"),
+        ("a: {script: x, cache: {paths: [b], untracked: true}}", "jobs:a:cache:untracked", "untracked"),
+        ("a: {script: x, cache: {paths: [b], fallback_keys: [c]}}", "jobs:a:cache:fallback_keys", "fallback_keys"),
+        ("a: {script: x, cache: {paths: [b], unprotect: true}}", "jobs:a:cache:unprotect", "unprotect"),
+        ("a: {script: x, artifacts: {paths: [b], public: false}}", "jobs:a:artifacts:public", "public"),
+        ("a: {script: x, artifacts: {paths: [b], access: none}}", "jobs:a:artifacts:access", "access"),
+        ("a: {script: x, artifacts: {paths: [b], expose_as: c}}", "jobs:a:artifacts:expose_as", "expose_as"),
+        (
+            "a: {script: x, environment: {name: b, auto_stop_in: 1 day}}", "jobs:a:environment:auto_stop_in",
+            "auto_stop_in"
+        ),
+        (
+            "a: {script: x, environment: {name: b, kubernetes: {namespace: c}}}", "jobs:a:environment:kubernetes",
+            "kubernetes"
+        ),
+        ("a: {script: x, services: [{name: b, pull_policy: always}]}", "jobs:a:services:pull_policy", "pull_policy"),
+        ("a: {script: x, services: [{name: b, docker: {user: c}}]}", "jobs:a:services:docker", "docker"),
+        ("a: {script: x, image: {name: b, kubernetes: {user: 1}}}", "jobs:a:image:kubernetes", "kubernetes"),
+        ("variables: {B: {value: x, options: [x, y]}}\na: {script: x}", "variables:B:options", "options"),
+    ])
+    func whatHasNoEffectIsSaidWhereItIsWritten(_ yaml: String, _ path: String, _ keyword: String) throws {
+        let expected = ".gitlab-ci.yml:1: \(path): \"\(keyword)\" has no effect on this platform"
+        #expect(try parse(yaml).warnings == [expected])
+    }
+
+    @Test func whatHasAnEffectIsNotWarnedOf() throws {
+        let yaml = """
+            workflow: {name: n, rules: [{changes: {paths: [b]}}]}
+            a:
+              script: x
+              image: {name: b, entrypoint: [c], pull_policy: always}
+              services: [{name: b, alias: c, variables: {D: e}}]
+              cache: {key: b, paths: [c], policy: pull, when: always}
+              artifacts: {paths: [b], exclude: [c], untracked: true, when: always, expire_in: 1 day}
+              environment: {name: b, url: http://c, action: start, on_stop: z, deployment_tier: other}
+              variables: {B: {value: x, description: y, expand: false}}
+            z: {script: x, when: manual, environment: {name: b, action: stop}}
+            """
+        #expect(try parse(yaml).warnings == [])
+    }
+
+    @Test(arguments: [
         ("3600", 3600), ("1h 30m", 5400), ("90 minutes", 5400), ("2 weeks and 1 hour", 1_213_200), ("1.5 hours", 5400),
         ("1 day, 2 mins", 86_520), ("3 mins 4 sec", 184), ("2h20min", 8400),
     ])

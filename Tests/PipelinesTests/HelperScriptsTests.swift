@@ -129,6 +129,48 @@ struct HelperScriptsTests {
         #expect(test.contains("$ cat deps/lib\u{1b}[0;m\ncached\n"))
     }
 
+    @Test func jobsSayHowMuchOfTheHistoryTheyGet() async throws {
+        let yaml = """
+            variables: {CI_PROJECT_DIR: FOLDER/builds/$CI_JOB_NAME}
+            one: {variables: {GIT_DEPTH: "1"}, script: ['echo "depth $(git rev-list --count HEAD)"']}
+            all: {variables: {GIT_DEPTH: "0", GIT_STRATEGY: clone}, script: ['test ! -e .git/shallow']}
+            none: {variables: {GIT_STRATEGY: none}, script: ['test -z "$(ls -A)"']}
+            empty: {variables: {GIT_STRATEGY: empty, GIT_SUBMODULE_STRATEGY: none}, script: ['test -z "$(ls -A)"']}
+            deep: {variables: {GIT_SUBMODULE_STRATEGY: recursive}, script: ['test -e .gitlab-ci.yml']}
+            wrong: {variables: {GIT_STRATEGY: borrow}, script: ['true'], allow_failure: true}
+            """
+        let traces = try await run([".gitlab-ci.yml": yaml], expecting: .success)
+        #expect(traces["one"]?.contains("depth 1\n") == true, "\(traces)")
+        #expect(traces["none"]?.contains("Skipping Git repository setup") == true)
+        let warning = "WARNING: GIT_SUBMODULE_STRATEGY has no effect on this platform"
+        #expect(traces.filter { $0.value.contains(warning) }.map(\.key) == ["deep"])
+        #expect(traces["wrong"]?.contains(#"unknown GIT_STRATEGY "borrow"; expected fetch, clone"#) == true)
+    }
+
+    @Test func untrackedFilesAreThoseThatGitDidNotBring() async throws {
+        let yaml = """
+            variables: {CI_PROJECT_DIR: FOLDER/builds/$CI_JOB_NAME}
+            build:
+              stage: build
+              script:
+                - echo changed >> src/in.txt
+                - mkdir -p out 'with space' && echo 1 > out/made && echo 2 > 'with space/a\\b' && echo 3 > x.ignored && echo 4 > x.tmp
+                - echo report > src/report.txt
+                - git ls-files --others -z | tr '\\0' '\\n' | LC_ALL=C sort > ../expected
+              artifacts: {untracked: true, paths: [src/in.txt], exclude: ["*.tmp"]}
+            test:
+              stage: test
+              variables: {GIT_STRATEGY: none}
+              script:
+                - find . -type f | sed 's,^./,,' | LC_ALL=C sort > ../found
+                - (grep -v tmp ../expected; echo src/in.txt) | LC_ALL=C sort | diff - ../found
+                - grep -x 'out/made' ../found && grep -x 'x.ignored' ../found && grep -x 'src/report.txt' ../found
+            """
+        let files = [".gitlab-ci.yml": yaml, ".gitignore": "*.ignored\n", "src/in.txt": "a\n", "src/other.txt": "b\n"]
+        let traces = try await run(files, expecting: .success)
+        #expect(traces["build"]?.contains("found 5 matching artifact files") == true, "\(traces)")
+    }
+
     @Test func exitCodesAndFailureArtifactsAreKept() async throws {
         let yaml = """
             variables: {CI_PROJECT_DIR: FOLDER/builds/$CI_JOB_NAME}

@@ -11,7 +11,8 @@ struct PipelineCompilerTests {
         changed: [String]? = nil,
         variables: [JobVariable] = [],
         settings: [JobVariable] = [],
-        paths: [String] = []
+        paths: [String] = [],
+        defaultBranch: String = "main"
     ) throws -> Compilation {
         let event = PipelineEvent(
             source: source,
@@ -21,10 +22,14 @@ struct PipelineCompilerTests {
             changedPaths: changed,
             variables: variables
         )
-        let project = PredefinedVariables.Project(id: 7, name: "Shop", path: "demo/shop", defaultBranch: "main")
+        let project = PredefinedVariables.Project(
+            id: 7,
+            name: "Shop",
+            path: "demo/shop",
+            defaultBranch: defaultBranch
+        )
         let server = PredefinedVariables.Server(
             url: "http://h:1",
-            jobAPIURL: "http://10.0.0.1:1/api/v4",
             registry: "h:1",
             toolsImage: "h:1/tools",
             version: "1"
@@ -191,10 +196,13 @@ struct PipelineCompilerTests {
         #expect(graph.jobs.first?.environment?.name == "review/fix-one")
     }
 
-    @Test(arguments: [("main", "daily"), ("master", "daily"), ("release", "production")])
-    func theDefaultPipelineBuildsAndDeploys(_ branch: String, _ environment: String) throws {
+    @Test(arguments: [
+        ("main", "main", "daily"), ("master", "main", "daily"), ("trunk", "trunk", "daily"),
+        ("release", "main", "production"), ("release", "release", "production"),
+    ])
+    func theDefaultPipelineBuildsAndDeploys(_ branch: String, _ defaultBranch: String, _ environment: String) throws {
         let text = try #require(DefaultPipeline.configuration(paths: ["Dockerfile"]))
-        let graph = try graph(compile(text, ref: branch))
+        let graph = try graph(compile(text, ref: branch, defaultBranch: defaultBranch))
         #expect(graph.jobs.map(\.name) == ["build", "deploy"])
         #expect(graph.job("deploy")?.environment?.name == environment)
         #expect(graph.job("deploy")?.resourceGroup == environment)

@@ -109,6 +109,7 @@ struct PodExecutorTests {
         let account = JobAccount(
             name: "demo-shop-daily",
             namespace: "demo-shop-daily",
+            projectID: 1,
             project: "demo/shop",
             environment: "daily"
         )
@@ -143,7 +144,13 @@ struct PodExecutorTests {
             let access = RecordingAccess(cluster: cluster)
             let executor = executor(cluster, access: access)
             try await executor.start(keeping: [])
-            let account = JobAccount(name: "a", namespace: "n", project: "demo/shop", environment: "daily")
+            let account = JobAccount(
+                name: "a",
+                namespace: "n",
+                projectID: 1,
+                project: "demo/shop",
+                environment: "daily"
+            )
             let assignment = try assignment(account: account)
             async let outcome = executor.run(
                 assignment,

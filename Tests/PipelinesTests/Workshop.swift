@@ -39,7 +39,6 @@ struct Workshop {
         let forge = try await Forge.open(settings, repositories: repositories, logger: logger)
         let server = PredefinedVariables.Server(
             url: "http://127.0.0.1:\(apiPort)",
-            jobAPIURL: "http://127.0.0.1:\(apiPort)/api/v4",
             registry: "127.0.0.1:\(apiPort)",
             toolsImage: "127.0.0.1:\(apiPort)/tools",
             version: "1"

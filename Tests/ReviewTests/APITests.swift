@@ -275,6 +275,39 @@ func withAPI(_ body: @escaping @Sendable (ForgeWorld, APIClient, SeenPushes) asy
         }
     }
 
+    @Test func usersAreChanged() async throws {
+        try await withAPI { world, root, _ in
+            let ada = try await world.user("ada")
+            _ = try await world.user("bob")
+            let home = try #require(try await world.forge.namespace(path: "ada"))
+            let project = try await world.forge.createProject(path: "toy", name: "Toy", in: home, by: .system)
+            let change = ["username": "ada.l", "name": "Ada L", "email": "l@example.com", "password": "another one"]
+            let answer = try await root.send(.PUT, "/users/\(ada.id)", change)
+            #expect(answer.status == 200)
+            #expect(answer.object["username"] as? String == "ada.l")
+            #expect(answer.object["name"] as? String == "Ada L")
+            #expect(answer.object["email"] as? String == "l@example.com")
+            #expect(try await world.forge.authenticate(.basic(username: "ada.l", secret: "another one")) != nil)
+            #expect(try await world.forge.authenticate(.basic(username: "ada", secret: "secret-ada")) == nil)
+            #expect(try await world.forge.project(project.id)?.pathWithNamespace == "ada.l/toy")
+            #expect(try await world.forge.project(path: "ada/toy")?.id == project.id)
+            #expect(try await root.send(.GET, "/users?username=ada.l").list.count == 1)
+
+            for (field, value, status) in [
+                ("username", "bob", 409), ("email", "bob@example.com", 409), ("username", "a/b", 400),
+                ("email", "nothing", 400), ("name", "", 400), ("password", "short", 400),
+            ] {
+                let body = ["name": "Not this"].merging([field: value]) { $1 }
+                #expect(try await root.send(.PUT, "/users/\(ada.id)", body).status == status, "\(field) \(value)")
+            }
+            // Refused as a whole.
+            #expect(try await world.forge.user(ada.id)?.name == "Ada L")
+            #expect(try await root.send(.PUT, "/users/\(ada.id)", ["username": "Ada.L"]).status == 200)
+            let asBob = APIClient(port: root.port, token: try await world.token(of: try await world.user("eve")))
+            #expect(try await asBob.send(.PUT, "/users/\(ada.id)", ["name": "x"]).status == 403)
+        }
+    }
+
     @Test func gitAsksTheForge() async throws {
         try await withAPI { world, root, pushes in
             let project = try await world.forge.createProject(path: "shop/deep/web", by: .system)
@@ -300,6 +333,27 @@ func withAPI(_ body: @escaping @Sendable (ForgeWorld, APIClient, SeenPushes) asy
             #expect(stranger.text.contains("could not read Username"))
             let hidden = try await shell("git ls-remote http://x:y@127.0.0.1:\(root.port)/shop/nothing.git")
             #expect(hidden.text.contains("Authentication failed"))
+        }
+    }
+
+    @Test func theFirstPushedBranchIsTheDefaultOne() async throws {
+        try await withAPI { world, root, _ in
+            let project = try await world.forge.createProject(path: "shop/web", by: .system)
+            let dev = try await world.user("dev")
+            try await world.forge.setMember(dev.id, of: project, level: .developer, by: .system)
+            let folder = "\(world.folder)/client"
+            let url = "http://dev:secret-dev@127.0.0.1:\(root.port)/shop/web.git"
+            let push = try await shell(
+                "git init -q -b master \(folder) && cd \(folder) && git commit -q --allow-empty -m a && git push \(url) master"
+            )
+            #expect(push.status == 0, "\(push.text)")
+            let answer = try await root.send(.GET, "/projects/\(project.id)")
+            #expect(answer.object["default_branch"] as? String == "master")
+            let clone = try await shell("git clone -q \(url) \(folder)2 && git -C \(folder)2 branch --show-current")
+            #expect(clone.text == "master\n")
+            // Protected like any default branch: this developer could make it, and cannot push to it.
+            let second = try await shell("cd \(folder) && git commit -q --allow-empty -m b && git push \(url) master")
+            #expect(second.text.contains("not allowed to push code to protected branches"), "\(second.text)")
         }
     }
 

@@ -168,6 +168,93 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        (["master"], "main", "master"), (["topic", "main"], "main", "main"), (["alpha", "master"], "main", "master"),
+        (["trunk"], "trunk", "trunk"), (["main"], "trunk", "main"), (["a", "b"], "main", "b"),
+    ])
+    func theFirstBranchBecomesTheDefaultOne(_ branches: [String], _ meant: String, _ expected: String) async throws {
+        try await withForge { world in
+            let group = try await world.forge.createGroup(path: "shop", name: "shop", by: .system)
+            var project = try await world.forge.createProject(
+                path: "web",
+                name: "web",
+                in: group,
+                defaultBranch: meant,
+                by: .system
+            )
+            let repository = try world.forge.repository(of: project)
+            let first = try await world.commit(to: branches[0], of: project)
+            for name in branches.dropFirst() { _ = try await repository.createBranch(name, at: first) }
+            for name in branches.reversed() { await world.forge.pushed(.created(name, first, in: project)) }
+            project = try #require(try await world.forge.project(project.id))
+            #expect(project.defaultBranch == expected)
+            #expect(try await world.forge.protectedBranches(of: project.id).map(\.name) == [expected])
+            let head = try String(contentsOfFile: "\(repository.path)/HEAD", encoding: .utf8)
+            #expect(head == "ref: refs/heads/\(expected)\n")
+
+            // Later branches change nothing.
+            _ = try await repository.createBranch("later", at: first)
+            await world.forge.pushed(.created("later", first, in: project))
+            #expect(try await world.forge.project(project.id)?.defaultBranch == expected)
+        }
+    }
+
+    @Test func aFirstPushThatACrashKeptFromBeingNotedIsFollowedAtStart() async throws {
+        try await withForge { world in
+            let project = try await world.forge.createProject(path: "shop/web", by: .system)
+            _ = try await world.commit(to: "master", of: project)
+            try await world.forge.ensureRepositories()
+            #expect(try await world.forge.project(project.id)?.defaultBranch == "master")
+            #expect(try await world.forge.protectedBranches(of: project.id).map(\.name) == ["master"])
+        }
+    }
+
+    @Test func onlyABranchCanBeMadeTheDefaultOne() async throws {
+        try await withForge { world in
+            let project = try await world.forge.createProject(path: "shop/web", by: .system)
+            var change = ProjectChange()
+            change.defaultBranch = "trunk"
+            let changed = try await world.forge.updateProject(project, change, by: .system)
+            #expect(changed.defaultBranch == "trunk")
+            _ = try await world.commit(to: "trunk", of: project)
+            change.defaultBranch = "nowhere"
+            await #expect(throws: GitLabError.self) {
+                try await world.forge.updateProject(changed, change, by: .system)
+            }
+            #expect(try await world.forge.project(project.id)?.defaultBranch == "trunk")
+        }
+    }
+
+    @Test func aRenamedProjectKeepsItsOldPathsFromOthers() async throws {
+        try await withForge { world in
+            func rename(_ project: Project, _ path: String) async throws -> Project {
+                var change = ProjectChange()
+                change.path = path
+                return try await world.forge.updateProject(project, change, by: .system)
+            }
+            var project = try await world.forge.createProject(path: "shop/web", by: .system)
+            project = try await rename(project, "store")
+            project = try await rename(project, "market")
+            for path in ["shop/web", "Shop/Store", "shop/market"] {
+                #expect(try await world.forge.project(path: path)?.id == project.id)
+            }
+            await #expect(throws: GitLabError.self) {
+                try await world.forge.createProject(path: "shop/web", by: .system)
+            }
+            let other = try await world.forge.createProject(path: "shop/other", by: .system)
+            await #expect(throws: GitLabError.self) { try await rename(other, "store") }
+
+            // Its own it may have back, and once it is gone everybody.
+            project = try await rename(project, "web")
+            #expect(project.pathWithNamespace == "shop/web")
+            #expect(try await world.forge.project(path: "shop/market")?.id == project.id)
+            try await world.forge.deleteProject(project, by: .system)
+            #expect(try await world.forge.project(path: "shop/market") == nil)
+            let next = try await world.forge.createProject(path: "shop/market", by: .system)
+            #expect(try await world.forge.project(path: "shop/market") == next)
+        }
+    }
+
     @Test func deletedProjectsLeaveNothingAndNeverComeBackUnderTheirNumber() async throws {
         try await withForge { world in
             let project = try await world.forge.createProject(path: "shop/web", by: .system)

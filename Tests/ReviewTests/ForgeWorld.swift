@@ -31,6 +31,17 @@ struct ForgeWorld {
         try await forge.createToken(ofUser: user.id, name: "test", scopes: scopes, by: .system).secret
     }
 
+    /// Makes the first commit of a branch, and tells nobody.
+    func commit(to branch: String, of project: Project) async throws -> String {
+        let request = CommitRequest(
+            branch: branch,
+            message: "Change",
+            author: Signature(name: "Ada", email: "ada@example.com"),
+            actions: [CommitAction(.create, "README.md", content: Array("hello\n".utf8))]
+        )
+        return try await forge.repository(of: project).commit(request).commit.id
+    }
+
     func root() async throws -> User { try #require(try await forge.user(named: "root")) }
 }
 
@@ -59,6 +70,20 @@ func openForge(in folder: String, externalURL: String = "http://sampan.test") as
     logger.logLevel = .critical
     let store = try RepositoryStore(root: "\(folder)/git")
     return ForgeWorld(forge: try await Forge.open(configuration, repositories: store, logger: logger), folder: folder)
+}
+
+extension PushEvent {
+    /// That a branch came.
+    static func created(_ branch: String, _ commit: String, in project: Project) -> PushEvent {
+        PushEvent(
+            projectID: project.id,
+            ref: "refs/heads/\(branch)",
+            before: nothing,
+            after: commit,
+            userID: 1,
+            username: "root"
+        )
+    }
 }
 
 /// Jobs by their tokens.

@@ -121,6 +121,11 @@ package final class TestPlatform: Sendable {
         try await Shell.run("kubectl", ["--kubeconfig", kubeconfig] + arguments, input: input)
     }
 
+    @discardableResult
+    package func kubectl(_ arguments: [String]) async throws -> String {
+        try await Shell.run("kubectl", ["--kubeconfig", kubeconfig] + arguments)
+    }
+
     package func attemptKubectl(_ arguments: String..., input: String = "") async throws -> Shell.Result {
         try await Shell.attempt("kubectl", ["--kubeconfig", kubeconfig] + arguments, input: input)
     }

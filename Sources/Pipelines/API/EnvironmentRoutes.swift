@@ -3,6 +3,10 @@ import Hummingbird
 import KubernetesModel
 import Review
 
+enum EnvironmentState: String, CaseIterable {
+    case available, stopping, stopped
+}
+
 /// Environments and deployments.
 extension PipelineService {
     func addEnvironmentRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication)
@@ -10,9 +14,11 @@ extension PipelineService {
         router.api(.get, "/projects/:id/environments", web) { call in
             let project = try await call.project(requiring: .readPipelines)
             let name = try call.fields.string("name")
-            let state = try call.fields.string("states")
+            let search = try call.fields.string("search").flatMap { $0.isEmpty ? nil : $0.lowercased() }
+            let state = try call.fields.choice("states", of: EnvironmentState.self)?.rawValue
             let found = try await self.store.environments(ofProject: project.id).filter {
                 (name == nil || $0.name == name) && (state == nil || $0.state == state)
+                    && (search == nil || $0.name.lowercased().contains(search ?? ""))
             }
             return try call.list(found) { self.presenter(project).environment($0) }
         }
@@ -27,7 +33,7 @@ extension PipelineService {
                 project.id,
                 name: name,
                 url: try fields.string("external_url"),
-                tier: try fields.string("tier")
+                tier: try fields.choice("tier", of: EnvironmentTier.self)?.rawValue
             )
             try await self.forge.audit("environment_created", of: "environment:\(id)", by: try await call.author())
             return JSONResponse(json: try await self.environmentJSON(id, project), status: .created)
@@ -38,10 +44,33 @@ extension PipelineService {
                 json: try await self.environmentJSON(try await self.environment(call, project).id, project)
             )
         }
+        addEnvironmentActions(to: router, web)
+        addDeploymentRoutes(to: router, web)
+    }
+
+    private func addEnvironmentActions<Context: RequestContext>(
+        to router: some RouterMethods<Context>,
+        _ web: WebAuthentication
+    ) {
+        router.api(.put, "/projects/:id/environments/:name", web) { call in
+            let project = try await call.project(requiring: .runPipelines)
+            let environment = try await self.environment(call, project)
+            try await self.store.updateEnvironment(
+                environment.id,
+                url: try call.fields.string("external_url"),
+                tier: try call.fields.choice("tier", of: EnvironmentTier.self)?.rawValue
+            )
+            try await self.forge.audit(
+                "environment_updated",
+                of: "environment:\(environment.id)",
+                by: try await call.author()
+            )
+            return JSONResponse(json: try await self.environmentJSON(environment.id, project))
+        }
         router.api(.post, "/projects/:id/environments/:name/stop", web) { call in
             let project = try await call.project(requiring: .runPipelines)
             let environment = try await self.environment(call, project)
-            try await self.store.setEnvironment(environment.id, state: "stopped", url: environment.externalURL)
+            try await self.stop(environment, isForced: try call.fields.bool("force") ?? false, call)
             try await self.forge.audit(
                 "environment_stopped",
                 of: "environment:\(environment.id)",
@@ -61,7 +90,6 @@ extension PipelineService {
             )
             return EmptyResponse()
         }
-        addDeploymentRoutes(to: router, web)
     }
 
     private func addDeploymentRoutes<Context: RequestContext>(
@@ -72,12 +100,12 @@ extension PipelineService {
             let project = try await call.project(requiring: .readPipelines)
             let environments = try await self.store.environments(ofProject: project.id)
             let name = try call.fields.string("environment")
-            let status = try call.fields.string("status")
+            let status = try call.fields.choice("status", of: DeploymentStatus.self)
             let found = try await self.store.deployments(ofProject: project.id).filter { deployment in
-                (status == nil || deployment.status.rawValue == status)
+                (status == nil || deployment.status == status)
                     && (name == nil || environments.contains { $0.id == deployment.environmentID && $0.name == name })
             }
-            let ordered = try call.fields.string("sort") == "desc" ? found.reversed() : found
+            let ordered = try call.fields.choice("sort", of: SortOrder.self) == .desc ? found.reversed() : found
             let page = try Page(call.fields)
             var items: [JSON] = []
             for deployment in page.slice(ordered) {
@@ -100,6 +128,20 @@ extension PipelineService {
     }
 
     // MARK: - Parts
+
+    /// Plays the job that stops the environment; without one the environment is stopped at once.
+    private func stop(_ environment: EnvironmentRecord, isForced: Bool, _ call: APICall) async throws {
+        guard environment.state != "stopped" else { return }
+        guard !isForced, let job = try await store.stopJob(ofEnvironment: environment.id) else {
+            return try await store.setState("stopped", ofEnvironment: environment.id)
+        }
+        try await store.setState("stopping", ofEnvironment: environment.id)
+        let user = try call.requirePrincipal().userID
+        if try await !store.play(job, userID: user), job.status.isRetryable {
+            _ = try await store.retry(job, userID: user)
+        }
+        poke()
+    }
 
     /// The environment that the path names, by number or by name.
     private func environment(_ call: APICall, _ project: Project) async throws -> EnvironmentRecord {

@@ -25,8 +25,11 @@ extension PipelineService {
             return JSONResponse(json: try await self.json(job, project))
         }
         router.api(.post, "/projects/:id/jobs/:job_id/play", web) { call in
-            try await self.act(on: call, "job_played") { job in
-                if try await self.store.change(job.pipelineID, { $0.play(job.id) }) { return job.id }
+            let variables = try Self.jobVariables(call.fields, "job_variables_attributes")
+            let user = try call.requirePrincipal().userID
+            return try await self.act(on: call, "job_played") { job in
+                let sealed = try variables.isEmpty ? nil : self.seal(variables, ofJobsIn: job.pipelineID)
+                if try await self.store.play(job, userID: user, sealedVariables: sealed) { return job.id }
                 throw GitLabError(.badRequest, "400 Bad request - Unplayable Job")
             }
         }
@@ -92,6 +95,21 @@ extension PipelineService {
     }
 
     // MARK: - Parts
+
+    /// The variables that a request gives to a pipeline or job.
+    static func jobVariables(_ fields: RequestFields, _ name: String) throws -> [JobVariable] {
+        try (fields.objects(name) ?? []).map { fields in
+            let key = try fields.required("key")
+            guard key.isVariableName else {
+                throw GitLabError.invalid("key", "can contain only letters, digits and '_'.")
+            }
+            return JobVariable(
+                key,
+                try fields.string("value") ?? "",
+                isFile: try fields.string("variable_type") == "file"
+            )
+        }
+    }
 
     func job(_ call: APICall, in project: Project) async throws -> JobRecord {
         let id = try call.id("job_id", of: "Job")

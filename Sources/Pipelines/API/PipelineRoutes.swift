@@ -41,7 +41,15 @@ extension PipelineService {
     ) {
         router.api(.get, "/projects/:id/pipelines", web) { call in
             let project = try await call.project(requiring: .readPipelines)
-            let pipelines = try Self.filtered(try await self.store.pipelines(ofProject: project.id), call.fields)
+            let query = try PipelineQuery(call.fields)
+            var user: User?
+            if let name = query.username {
+                guard let found = try await self.forge.user(named: name) else {
+                    return try call.list([PipelineRecord]()) { self.presenter(project).pipeline($0) }
+                }
+                user = found
+            }
+            let pipelines = query.select(try await self.store.pipelines(ofProject: project.id), userID: user?.id)
             return try call.list(pipelines, self.presenter(project).pipeline)
         }
         router.api(.get, "/projects/:id/pipelines/latest", web) { call in
@@ -174,32 +182,15 @@ extension PipelineService {
         ]
     }
 
-    private static func filtered(_ pipelines: [PipelineRecord], _ fields: RequestFields) throws -> [PipelineRecord] {
-        let (sha, ref) = (try fields.string("sha"), try fields.string("ref"))
-        let status = try fields.choice("status", of: PipelineStatus.self)
-        let source = try fields.choice("source", of: PipelineEvent.Source.self)
-        let found = pipelines.filter {
-            (sha == nil || $0.sha == sha) && (ref == nil || $0.ref == ref) && (status == nil || $0.status == status)
-                && (source == nil || $0.source == source)
-        }
-        return try fields.string("sort") == "asc" ? found.reversed() : found
-    }
-
     private func createPipeline(_ call: APICall, _ project: Project) async throws -> PipelineRecord {
-        let variables = try call.fields.objects("variables")?.map { fields in
-            JobVariable(
-                try fields.required("key"),
-                try fields.string("value") ?? "",
-                isFile: try fields.string("variable_type") == "file"
-            )
-        }
+        let variables = try Self.jobVariables(call.fields, "variables")
         do {
             return try await createOnRequest(
                 project,
                 ref: try call.fields.required("ref"),
                 source: .api,
                 userID: try call.requirePrincipal().userID,
-                variables: variables ?? []
+                variables: variables
             )
         } catch let error as PipelineRefused {
             throw GitLabError.invalid("base", error.description)

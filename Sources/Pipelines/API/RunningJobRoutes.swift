@@ -8,12 +8,16 @@ import Review
 
 /// What a running job asks for with its own token: sources, artifacts, caches.
 extension PipelineService {
-    static let sourceDepth = 20
+    /// Answers git with the token of the job that it runs in.
+    private static let credentialHelper =
+        #"!f() { echo username=gitlab-ci-token; echo "password=$CI_JOB_TOKEN"; }; f"#
 
     func addRunningJobRoutes<Context: RequestContext>(to router: some RouterMethods<Context>, _ web: WebAuthentication)
     {
         router.api(.get, "/jobs/:job_id/sources", web) { call in
-            try await self.sources(of: try call.job())
+            let depth = try call.fields.int("depth") ?? JobFiles.sourceDepth
+            guard depth >= 0 else { throw GitLabError.badParameter("depth", "is invalid: it must not be negative") }
+            return try await self.sources(of: try call.job(), depth: min(depth, Int(Int32.max)))
         }
         router.api(.post, "/jobs/:job_id/artifacts", web) { call in
             try await self.takeArtifacts(of: try call.job(), call)
@@ -39,7 +43,7 @@ extension PipelineService {
 
     // MARK: - Parts
 
-    private func sources(of identity: JobIdentity) async throws -> ByteResponse {
+    private func sources(of identity: JobIdentity, depth: Int) async throws -> ByteResponse {
         guard let job = try await store.job(identity.jobID), let pipeline = try await store.pipeline(job.pipelineID),
             let project = try await forge.project(job.projectID)
         else { throw GitLabError.notFound("Job") }
@@ -47,8 +51,10 @@ extension PipelineService {
             .init(
                 commit: pipeline.sha,
                 ref: pipeline.ref,
-                depth: Self.sourceDepth,
-                origin: "\(forge.configuration.externalURL)/\(project.pathWithNamespace).git"
+                isTag: pipeline.isTag,
+                depth: depth,
+                origin: "\(configuration.server.url)/\(project.pathWithNamespace).git",
+                credentialHelper: Self.credentialHelper
             )
         )
         let body = ResponseBody(contentLength: archive.size) { writer in

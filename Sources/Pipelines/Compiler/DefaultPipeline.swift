@@ -24,11 +24,11 @@ package enum DefaultPipeline {
           environment:
             name: $SAMPAN_ENVIRONMENT
           rules:
-            - if: $CI_COMMIT_BRANCH == "main" || $CI_COMMIT_BRANCH == "master"
-              variables:
-                SAMPAN_ENVIRONMENT: daily
             - if: $CI_COMMIT_BRANCH == "release"
               variables:
                 SAMPAN_ENVIRONMENT: production
+            - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH || $CI_COMMIT_BRANCH == "main" || $CI_COMMIT_BRANCH == "master"
+              variables:
+                SAMPAN_ENVIRONMENT: daily
         """
 }

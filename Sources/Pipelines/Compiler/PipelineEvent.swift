@@ -43,6 +43,8 @@ package struct CommitFacts: Hashable, Sendable, Codable {
     package var author: String
     /// ISO 8601
     package var timestamp: String
+    /// The message of the annotated tag that names the commit.
+    package var tagMessage: String?
 
     package init(sha: String, message: String = "", author: String = "", timestamp: String = "") {
         self.sha = sha

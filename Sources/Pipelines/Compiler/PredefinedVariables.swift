@@ -2,23 +2,28 @@
 package struct PredefinedVariables: Sendable {
     /// Where the platform is reached and what it is called.
     package struct Server: Hashable, Sendable, Codable {
-        /// For people's browsers, without a slash at the end.
+        /// Where both jobs and people on this machine reach the web port, without a slash at the end.
         package var url: String
-        /// For jobs: ends in `/api/v4`.
-        package var jobAPIURL: String
-        /// `host:port` of the registry.
+        /// `host:port` of the registry as it is part of the names of images.
+        ///
+        /// The node pulls images, and `sampan build` pushes them, from this machine and not from a pod. So the name may be one that
+        /// only the machine itself reaches, and it has to stay what it is: every stored release and record of a build names its
+        /// images by it.
         package var registry: String
         /// An image with `sampan` and a shell that the platform brings along, so that it is there without any other registry.
         package var toolsImage: String
         package var version: String
+        /// What `/version` answers as the program's revision.
+        package var revision = "sampan"
 
-        package init(url: String, jobAPIURL: String, registry: String, toolsImage: String, version: String) {
+        package init(url: String, registry: String, toolsImage: String, version: String) {
             self.url = url
-            self.jobAPIURL = jobAPIURL
             self.registry = registry
             self.toolsImage = toolsImage
             self.version = version
         }
+
+        package var apiURL: String { "\(url)/api/v4" }
     }
 
     package struct Project: Hashable, Sendable {
@@ -27,14 +32,15 @@ package struct PredefinedVariables: Sendable {
         /// `group/name`
         package var path: String
         package var defaultBranch: String
-        package var visibility: String
+        package var visibility = "private"
+        package var description = ""
+        package var namespaceID = 0
 
-        package init(id: Int, name: String, path: String, defaultBranch: String, visibility: String = "private") {
+        package init(id: Int, name: String, path: String, defaultBranch: String) {
             self.id = id
             self.name = name
             self.path = path
             self.defaultBranch = defaultBranch
-            self.visibility = visibility
         }
     }
 
@@ -77,19 +83,24 @@ package struct PredefinedVariables: Sendable {
             ("CI_JOB_ID", "\(job.id)"),
             ("CI_JOB_NAME", job.name),
             ("CI_JOB_NAME_SLUG", Self.slug(job.name)),
+            ("CI_JOB_GROUP_NAME", Self.groupName(job.name)),
             ("CI_JOB_STAGE", job.stage),
             ("CI_JOB_URL", "\(projectURL)/-/jobs/\(job.id)"),
             ("CI_JOB_STARTED_AT", job.startedAt),
             ("CI_JOB_MANUAL", "\(job.isManual)"),
+            ("CI_JOB_TIMEOUT", "\(job.timeout)"),
+            ("CI_NODE_TOTAL", "1"),
             ("CI_REGISTRY_USER", "gitlab-ci-token"),
+            ("CI_REPOSITORY_URL", repositoryURL(job.token)),
         ]
+        if let name = job.pipelineName { pairs.append(("CI_PIPELINE_NAME", name)) }
         if let image = job.image { pairs.append(("CI_JOB_IMAGE", image)) }
         if let environment = job.environment {
             pairs.append(("CI_ENVIRONMENT_NAME", environment.name))
             pairs.append(("CI_ENVIRONMENT_SLUG", Self.environmentSlug(environment.name)))
             pairs.append(("CI_ENVIRONMENT_ACTION", environment.action.rawValue))
             if let url = environment.url { pairs.append(("CI_ENVIRONMENT_URL", url)) }
-            if let tier = environment.tier { pairs.append(("CI_ENVIRONMENT_TIER", tier)) }
+            pairs.append(("CI_ENVIRONMENT_TIER", environment.tier ?? EnvironmentTier.guess(environment.name).rawValue))
         }
         let secrets = ["CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD"].map {
             JobVariable($0, job.token, isMasked: true, isRaw: true)
@@ -104,9 +115,15 @@ package struct PredefinedVariables: Sendable {
 
     private var projectURL: String { "\(server.url)/\(project.path)" }
 
+    /// Not masked as a whole: the trace hides the token inside.
+    private func repositoryURL(_ token: String) -> String {
+        "\(projectURL).git".replacing("://", with: "://gitlab-ci-token:\(token)@", maxReplacements: 1)
+    }
+
     private var instance: [(String, String)] {
         let host = server.url.split(separator: "/").dropFirst().first.map(String.init) ?? server.url
         let port = host.split(separator: ":").dropFirst().first.map(String.init)
+        let version = server.version.prefix { $0.isNumber || $0 == "." }.split(separator: ".").map(String.init)
         return [
             ("CI", "true"),
             ("GITLAB_CI", "true"),
@@ -116,8 +133,13 @@ package struct PredefinedVariables: Sendable {
             ("CI_SERVER_HOST", host.split(separator: ":").first.map(String.init) ?? host),
             ("CI_SERVER_PORT", port ?? (server.url.hasPrefix("https") ? "443" : "80")),
             ("CI_SERVER_PROTOCOL", server.url.hasPrefix("https") ? "https" : "http"),
+            ("CI_SERVER_FQDN", host),
             ("CI_SERVER_VERSION", server.version),
-            ("CI_API_V4_URL", server.jobAPIURL),
+            ("CI_SERVER_VERSION_MAJOR", version.first ?? "0"),
+            ("CI_SERVER_VERSION_MINOR", version.dropFirst().first ?? "0"),
+            ("CI_SERVER_VERSION_PATCH", version.dropFirst(2).first ?? "0"),
+            ("CI_SERVER_REVISION", server.revision),
+            ("CI_API_V4_URL", server.apiURL),
             ("CI_REGISTRY", server.registry),
             ("SAMPAN_TOOLS_IMAGE", server.toolsImage),
             ("CI_CONFIG_PATH", ".gitlab-ci.yml"),
@@ -133,12 +155,13 @@ package struct PredefinedVariables: Sendable {
             ("CI_PROJECT_PATH", project.path),
             ("CI_PROJECT_PATH_SLUG", Self.slug(project.path)),
             ("CI_PROJECT_NAMESPACE", namespace),
+            ("CI_PROJECT_NAMESPACE_ID", "\(project.namespaceID)"),
+            ("CI_PROJECT_DESCRIPTION", project.description),
             ("CI_PROJECT_ROOT_NAMESPACE", namespace.split(separator: "/").first.map(String.init) ?? namespace),
             ("CI_PROJECT_URL", projectURL),
             ("CI_PROJECT_DIR", "/builds/\(project.path)"),
             ("CI_BUILDS_DIR", "/builds"),
             ("CI_PROJECT_VISIBILITY", project.visibility),
-            ("CI_REPOSITORY_URL", "\(projectURL).git"),
             ("CI_REGISTRY_IMAGE", "\(server.registry)/\(project.path.lowercased())"),
             ("CI_DEFAULT_BRANCH", project.defaultBranch),
         ]
@@ -156,7 +179,8 @@ package struct PredefinedVariables: Sendable {
 
     private func commit(_ event: PipelineEvent, _ isRefProtected: Bool) -> [(String, String)] {
         let commit = event.commit
-        return [
+        let tag = event.isTag ? [("CI_COMMIT_TAG_MESSAGE", commit.tagMessage ?? "")] : []
+        return tag + [
             ("CI_PIPELINE_SOURCE", event.source.rawValue),
             ("CI_COMMIT_SHA", commit.sha),
             ("CI_COMMIT_SHORT_SHA", String(commit.sha.prefix(8))),
@@ -177,6 +201,12 @@ package struct PredefinedVariables: Sendable {
     package static func slug(_ text: String) -> String {
         let mapped = text.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }
         return String(mapped.prefix(63)).trimmingHyphens
+    }
+
+    /// The name that parallel jobs share: `test` for `test 2/3` and for `test: [a, b]`.
+    package static func groupName(_ name: String) -> String {
+        let suffix = /([\s:]+((\[.*\])|(\d+[\s:\/\\]+\d+))){1,3}\s*$/
+        return name.replacing(suffix, with: "", maxReplacements: 1).trimmed
     }
 
     /// As GitLab names environments: starts with a letter, at most 24 characters, a hash where the name had to be changed.
@@ -209,6 +239,9 @@ package struct JobFacts: Hashable, Sendable {
     package var pipelineCreatedAt: String
     package var startedAt: String
     package var isManual: Bool
+    /// Seconds
+    package var timeout: Int
+    package var pipelineName: String?
     package var token: String
     package var image: String?
     package var environment: EnvironmentDefinition?

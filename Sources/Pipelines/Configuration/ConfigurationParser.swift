@@ -76,6 +76,7 @@ package struct ConfigurationParser {
     private mutating func workflow(_ node: YAMLNode) -> Workflow {
         let keys: Set = ["name", "rules", "auto_cancel"]
         let entries = reader.mapping(node, ["workflow"], keys: keys) ?? [:]
+        reader.warnOfIgnored(["auto_cancel"], in: entries, ["workflow"])
         var workflow = Workflow(name: entries["name"].flatMap { reader.string($0.value, ["workflow", "name"]) })
         if let rules = entries["rules"] {
             workflow.rules = withJobParser(stages) { $0.rules(rules.value, ["workflow", "rules"]) }

@@ -15,6 +15,7 @@ extension JobParser {
         else {
             return nil
         }
+        reader.warnOfIgnored(["interruptible"], in: entries, path)
         var rule = Rule(mark: node.mark)
         rule.condition = entries["if"].flatMap { reader.expression($0.value, path + ["if"]) }
         rule.changes = entries["changes"].flatMap {
@@ -35,6 +36,7 @@ extension JobParser {
             reader.fail(node.mark, path, "expected the key \"paths\"")
             return nil
         }
+        reader.warnOfIgnored(["compare_to"], in: entries, path)
         return reader.strings(paths.value, path + ["paths"], what: "a list of paths")
     }
 

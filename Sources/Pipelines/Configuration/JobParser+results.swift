@@ -7,6 +7,7 @@ extension JobParser {
             "paths", "exclude", "untracked", "name", "when", "expire_in", "reports", "expose_as", "public", "access",
         ]
         guard let entries = reader.mapping(node, path, keys: keys) else { return nil }
+        reader.warnOfIgnored(["public", "access", "expose_as"], in: entries, path)
         var artifacts = ArtifactsDefinition()
         artifacts.paths = entries["paths"].flatMap { filePatterns($0.value, path + ["paths"]) } ?? []
         artifacts.exclude = entries["exclude"].flatMap { reader.strings($0.value, path + ["exclude"]) } ?? []
@@ -49,6 +50,7 @@ extension JobParser {
     private mutating func cache(_ node: YAMLNode, _ path: [String]) -> CacheDefinition? {
         let keys: Set = ["key", "paths", "policy", "untracked", "when", "unprotect", "fallback_keys"]
         guard let entries = reader.mapping(node, path, keys: keys) else { return nil }
+        reader.warnOfIgnored(["untracked", "fallback_keys", "unprotect"], in: entries, path)
         var cache = CacheDefinition()
         cache.key = entries["key"].flatMap { cacheKey($0.value, path + ["key"]) } ?? "default"
         cache.paths = entries["paths"].flatMap { filePatterns($0.value, path + ["paths"]) } ?? []
@@ -79,12 +81,15 @@ extension JobParser {
             reader.fail(node.mark, path, "an environment needs a \"name\"")
             return nil
         }
+        reader.warnOfIgnored(["auto_stop_in", "kubernetes"], in: entries, path)
         return EnvironmentDefinition(
             name: name,
             url: entries["url"].flatMap { reader.string($0.value, path + ["url"]) },
             action: entries["action"].flatMap { reader.word($0.value, path + ["action"]) } ?? .start,
             onStop: entries["on_stop"].flatMap { reader.string($0.value, path + ["on_stop"]) },
-            tier: entries["deployment_tier"]?.value.text
+            tier: entries["deployment_tier"].flatMap {
+                reader.word($0.value, path + ["deployment_tier"], as: EnvironmentTier.self)?.rawValue
+            }
         )
     }
 

@@ -23,13 +23,10 @@ struct JobParser {
     }
 
     private mutating func checkKeywords(_ entries: OrderedDictionary<String, YAMLEntry>, _ path: [String]) {
-        for (key, entry) in entries {
-            if !Keywords.job.contains(key) {
-                reader.unknownKeyword(key, entry.keyMark, path, Keywords.job)
-            } else if Keywords.ignored.contains(key) {
-                reader.warn(entry.keyMark, path + [key], "\"\(key)\" has no effect on this platform")
-            }
+        for (key, entry) in entries where !Keywords.job.contains(key) {
+            reader.unknownKeyword(key, entry.keyMark, path, Keywords.job)
         }
+        reader.warnOfIgnored(Keywords.ignored, in: entries, path)
     }
 
     private mutating func unknownStage(
@@ -149,6 +146,7 @@ struct JobParser {
             reader.fail(node.mark, path, "an image needs a \"name\"")
             return nil
         }
+        reader.warnOfIgnored(["docker", "kubernetes"], in: entries, path)
         return ImageDefinition(
             name: reader.nonEmptyString(name.value, path + ["name"]) ?? "",
             entrypoint: entries["entrypoint"].flatMap { reader.strings($0.value, path + ["entrypoint"]) },
@@ -179,6 +177,7 @@ struct JobParser {
             if node.mapping != nil { reader.fail(node.mark, path, "a service needs a \"name\"") }
             return nil
         }
+        reader.warnOfIgnored(["pull_policy", "docker", "kubernetes"], in: entries, path)
         let variables = entries["variables"].map { reader.variables($0.value, path + ["variables"]) } ?? [:]
         return ServiceDefinition(
             name: name,

@@ -20,6 +20,7 @@ enum Keywords {
     /// Accepted without effect here; each use is said in a warning.
     static let ignored: Set<String> = [
         "hooks", "id_tokens", "identity", "release", "pages", "publish", "secrets", "manual_confirmation", "inputs",
+        "coverage",
     ]
 
     static let rule: Set<String> = [

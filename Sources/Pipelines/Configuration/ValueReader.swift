@@ -91,6 +91,17 @@ struct ValueReader {
         return entries.filter { !$0.value.value.isNull }
     }
 
+    /// Says of each of `keywords` that is given that nothing comes of it here.
+    mutating func warnOfIgnored(
+        _ keywords: Set<String>,
+        in entries: OrderedDictionary<String, YAMLEntry>,
+        _ path: [String]
+    ) {
+        for (key, entry) in entries where keywords.contains(key) {
+            warn(entry.keyMark, path + [key], "\"\(key)\" has no effect on this platform")
+        }
+    }
+
     mutating func unknownKeyword(_ key: String, _ mark: SourceMark, _ path: [String], _ known: Set<String>) {
         let hint: String
         if let suggestion = Keywords.suggestion(for: key, among: known) {
@@ -136,6 +147,7 @@ struct ValueReader {
         guard let entries = mapping(node, path, keys: keys, what: "a string or a mapping with \"value\"") else {
             return nil
         }
+        warnOfIgnored(["options"], in: entries, path)
         return VariableDefinition(
             entries["value"].flatMap { string($0.value, path + ["value"]) } ?? "",
             description: entries["description"]?.value.text,

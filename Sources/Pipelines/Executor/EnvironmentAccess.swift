@@ -7,13 +7,15 @@ package struct JobAccount: Hashable, Sendable {
     package var name: String
     /// The environment's namespace.
     package var namespace: String
+    package var projectID: Int
     /// `group/name`
     package var project: String
     package var environment: String
 
-    package init(name: String, namespace: String, project: String, environment: String) {
+    package init(name: String, namespace: String, projectID: Int, project: String, environment: String) {
         self.name = name
         self.namespace = namespace
+        self.projectID = projectID
         self.project = project
         self.environment = environment
     }

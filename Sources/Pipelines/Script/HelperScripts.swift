@@ -124,10 +124,21 @@ enum HelperScripts {
 
         section_start get_sources "Getting source from Git repository"
         mkdir -p "$CI_PROJECT_DIR"
-        if [ "$GIT_STRATEGY" != none ]; then
+        case "$GIT_STRATEGY" in
+        fetch | clone)
             echo "Checking out $CI_COMMIT_SHORT_SHA as detached HEAD (ref is $CI_COMMIT_REF_NAME)..."
-            attempt fetch_archive "/jobs/$CI_JOB_ID/sources" || { echo "ERROR: the sources could not be fetched"; exit 1; }
-        fi
+            attempt fetch_archive "/jobs/$CI_JOB_ID/sources?depth=$GIT_DEPTH" ||
+                { echo "ERROR: the sources could not be fetched"; exit 1; }
+            ;;
+        none | empty) echo "Skipping Git repository setup" ;;
+        *) echo "ERROR: unknown GIT_STRATEGY \"$GIT_STRATEGY\"; expected fetch, clone, none or empty"; exit 1 ;;
+        esac
+        case "$GIT_SUBMODULE_STRATEGY" in
+        none | "") ;;
+        *) echo "WARNING: GIT_SUBMODULE_STRATEGY has no effect on this platform: submodules stay empty" ;;
+        esac
+        # What git brought; the image of the job may have no git to ask later.
+        (cd "$CI_PROJECT_DIR" && find . -path ./.git -prune -o ! -type d -print) >"$S/state/tracked"
         section_end get_sources
         if [ -s "$J/caches.pull" ]; then
             section_start restore_cache "Restoring cache"
@@ -233,10 +244,21 @@ enum HelperScripts {
         [ "$code" = 0 ] && ended=on_success || ended=on_failure
         cd "$CI_PROJECT_DIR" || exit 1
 
+        # Files that did not come from git, ignored ones too, as "git ls-files --others" tells them.
+        untracked() {
+            find . -path ./.git -prune -o ! -type d ! -name '*
+        *' -print | LC_ALL=C awk -v tracked="$S/state/tracked" '
+                BEGIN { while ((getline line <tracked) > 0) known[line] = 1 }
+                !($0 in known)'
+        }
         # pack NAME ARCHIVE: the files that match NAME.include and not NAME.exclude, as one tar (or several in a row).
         pack() {
             find . ! -type d ! -name '*
         *' | grep -E -f "$J/$1.include" >"$S/tmp/$1.list"
+            if [ -e "$J/$1.untracked" ]; then
+                untracked | cat "$S/tmp/$1.list" - | LC_ALL=C sort -u >"$S/tmp/$1.all"
+                mv "$S/tmp/$1.all" "$S/tmp/$1.list"
+            fi
             if [ -s "$J/$1.exclude" ]; then
                 grep -v -E -f "$J/$1.exclude" "$S/tmp/$1.list" >"$S/tmp/$1.kept"
                 mv "$S/tmp/$1.kept" "$S/tmp/$1.list"

@@ -3,6 +3,8 @@ import KubernetesModel
 /// The files that a job's containers read, as they are mounted from one Secret.
 struct JobFiles: Hashable, Sendable {
     static let folder = "/sampan-job"
+    /// Commits of history that jobs get which say nothing about it, as GitLab sets it for new projects.
+    static let sourceDepth = 20
 
     /// Contents by file name.
     var contents: [String: String]
@@ -32,7 +34,7 @@ struct JobFiles: Hashable, Sendable {
             "artifacts.include": JobScript.selection((job.artifacts?.paths ?? []).map(expand), projectFolder: folder),
             "artifacts.exclude": JobScript.selection((job.artifacts?.exclude ?? []).map(expand), projectFolder: folder),
         ]
-        if job.artifacts?.includesUntracked == true { contents["artifacts.include", default: ""] += "^\\./\n" }
+        if job.artifacts?.includesUntracked == true { contents["artifacts.untracked"] = "" }
         if !job.afterScript.isEmpty { contents["after_script"] = JobScript.script(job.afterScript) }
         for variable in all where variable.isFile { contents["file.\(variable.key)"] = variable.value }
         if let account {
@@ -70,7 +72,9 @@ struct JobFiles: Hashable, Sendable {
         ]
         .map { ($0, variables[$0] ?? "") }
         values += [
-            ("GIT_STRATEGY", variables["GIT_STRATEGY"] ?? "clone"),
+            ("GIT_STRATEGY", variables["GIT_STRATEGY"] ?? "fetch"),
+            ("GIT_DEPTH", "\(variables["GIT_DEPTH"].flatMap(Int.init).map { max(0, $0) } ?? sourceDepth)"),
+            ("GIT_SUBMODULE_STRATEGY", variables["GIT_SUBMODULE_STRATEGY"] ?? "none"),
             ("SAMPAN_API_HOST", address.host),
             ("SAMPAN_API_PORT", address.port),
             ("SAMPAN_API_PATH", address.path),

@@ -166,6 +166,6 @@ package struct DeploymentRecord: SnakeCaseRow, Hashable, Sendable {
     }
 }
 
-package enum DeploymentStatus: String, Hashable, Sendable, Codable {
+package enum DeploymentStatus: String, Hashable, Sendable, Codable, CaseIterable {
     case created, running, success, failed, canceled, blocked
 }

@@ -8,6 +8,9 @@ enum PipelineSchema {
             try database.execute(sql: pipelines)
             try database.execute(sql: settings)
         }
+        migrator.registerMigration("variables of jobs") { database in
+            try database.execute(sql: "ALTER TABLE jobs ADD COLUMN sealed_variables BLOB")
+        }
         return migrator
     }
 

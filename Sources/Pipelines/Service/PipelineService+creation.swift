@@ -34,11 +34,13 @@ extension PipelineService: PushObserver {
         guard let ref = push.branch ?? push.tag else { return }
         let repository = try forge.repository(of: project)
         let commit = try await repository.commit(push.after)
+        var facts = commit.facts
+        if let tag = push.tag { facts.tagMessage = try? await repository.tag(tag).message }
         let event = PipelineEvent(
             source: .push,
             ref: ref,
             isTag: push.tag != nil,
-            commit: commit.facts,
+            commit: facts,
             beforeSHA: push.before,
             changedPaths: push.isCreation ? nil : try? await repository.changedPaths(push.before, commit.id)
         )
@@ -117,18 +119,17 @@ extension PipelineService: PushObserver {
         variables: [JobVariable]
     ) async throws -> PipelineRecord {
         let repository = try forge.repository(of: project)
-        let isBranch = (try? await repository.branch(ref)) != nil
-        let commit: Commit
-        do {
-            commit = isBranch ? try await repository.branch(ref).commit : try await repository.tag(ref).commit
-        } catch {
+        let branch = try? await repository.branch(ref)
+        let tag = branch == nil ? try? await repository.tag(ref) : nil
+        guard var facts = (branch?.commit ?? tag?.commit)?.facts else {
             throw PipelineRefused(description: "Reference not found")
         }
+        facts.tagMessage = tag?.message
         let event = PipelineEvent(
             source: source,
             ref: ref,
-            isTag: !isBranch,
-            commit: commit.facts,
+            isTag: tag != nil,
+            commit: facts,
             variables: variables
         )
         switch try await compile(event, project) {

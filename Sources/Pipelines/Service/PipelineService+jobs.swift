@@ -35,7 +35,7 @@ extension PipelineService {
                 job: job.definition,
                 variables: variables,
                 dependencies: try await dependencies(of: job),
-                apiURL: configuration.server.jobAPIURL,
+                apiURL: configuration.server.apiURL,
                 account: account
             ),
             account: account,
@@ -73,7 +73,17 @@ extension PipelineService {
             contentsOf: try await settings(of: project, isRefProtected: isProtected, environment: environment?.name)
         )
         variables.append(contentsOf: event.variables)
+        variables.append(contentsOf: try await self.variables(of: job))
         return variables.expanded()
+    }
+
+    /// Where the deployment of a job answers, when the job says so.
+    func environmentURL(of job: JobRecord) async throws -> String? {
+        guard job.definition.environment?.url != nil, let pipeline = try await store.pipeline(job.pipelineID),
+            let project = try await forge.project(job.projectID)
+        else { return nil }
+        let url = try await variables(of: job, pipeline, project, token: "", nil)["CI_ENVIRONMENT_URL"] ?? ""
+        return url.isEmpty ? nil : url
     }
 
     /// Who a job with an environment is to the cluster.
@@ -102,6 +112,8 @@ extension PipelineService {
             pipelineCreatedAt: APIEncoder.timestamp(pipeline.createdAt),
             startedAt: APIEncoder.timestamp(job.startedAt ?? job.createdAt),
             isManual: job.definition.when == .manual,
+            timeout: job.definition.timeout ?? configuration.jobTimeout,
+            pipelineName: pipeline.name,
             token: token,
             image: job.definition.image?.name,
             environment: job.definition.environment
@@ -124,6 +136,20 @@ extension PipelineService {
         guard let sealed = try await store.sealedVariables(ofPipeline: pipeline.id) else { return [] }
         return try JSONDecoder().decode([JobVariable].self, from: Data(try box.open(sealed, context: "pipeline").utf8))
     }
+
+    /// The variables that were given when the job was started by hand.
+    private func variables(of job: JobRecord) async throws -> [JobVariable] {
+        guard let sealed = try await store.sealedVariables(ofJob: job.id) else { return [] }
+        let text = try box.open(sealed, context: Self.variablesContext(job.pipelineID))
+        return try JSONDecoder().decode([JobVariable].self, from: Data(text.utf8))
+    }
+
+    /// Opened by any try of the job.
+    func seal(_ variables: [JobVariable], ofJobsIn pipelineID: Int) throws -> Data {
+        try box.seal(try PipelineStore.json(variables), context: Self.variablesContext(pipelineID))
+    }
+
+    private static func variablesContext(_ pipelineID: Int) -> String { "job-variables:\(pipelineID)" }
 
     func isProtected(_ event: PipelineEvent, _ project: Project) async throws -> Bool {
         guard !event.isTag else { return false }
@@ -179,13 +205,16 @@ extension PipelineService {
 
 extension Project {
     var facts: PredefinedVariables.Project {
-        PredefinedVariables.Project(
+        var facts = PredefinedVariables.Project(
             id: id,
             name: name,
             path: pathWithNamespace,
-            defaultBranch: defaultBranch,
-            visibility: visibility.rawValue
+            defaultBranch: defaultBranch
         )
+        facts.visibility = visibility.rawValue
+        facts.description = description
+        facts.namespaceID = namespaceID
+        return facts
     }
 }
 

@@ -213,7 +213,8 @@ package final class PipelineService: Service, Sendable {
     private func follow(_ job: JobRecord, isResuming: Bool) async throws {
         let trace = try JobTrace(path: tracePath(job.id))
         let outcome = try await outcome(of: job, trace, isResuming: isResuming)
-        try trace.appendOnce(Self.conclusion(outcome), section: "conclusion")
+        let isCanceled = try await store.job(job.id)?.status == .canceling
+        try trace.appendOnce(Self.conclusion(outcome, isCanceled: isCanceled), section: "conclusion")
         try await finish(job, outcome, trace)
     }
 
@@ -233,7 +234,8 @@ package final class PipelineService: Service, Sendable {
     }
 
     private func finish(_ job: JobRecord, _ outcome: JobOutcome, _ trace: JobTrace) async throws {
-        let next = try await store.finish(job.id, outcome)
+        let url = outcome == .success ? try await environmentURL(of: job) : nil
+        let next = try await store.finish(job.id, outcome, environmentURL: url)
         logger.info("job ended", metadata: ["job": "\(job.id)", "outcome": "\(outcome)"])
         do {
             if let next {
@@ -258,8 +260,9 @@ package final class PipelineService: Service, Sendable {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private static func conclusion(_ outcome: JobOutcome) -> String {
-        switch outcome {
+    private static func conclusion(_ outcome: JobOutcome, isCanceled: Bool) -> String {
+        guard !isCanceled else { return "\u{1b}[31;1mERROR: Job failed: canceled\u{1b}[0;m\n" }
+        return switch outcome {
         case .success: "\u{1b}[32;1mJob succeeded\u{1b}[0;m\n"
         case .failed(_, _, let message): "\u{1b}[31;1mERROR: Job failed: \(message)\u{1b}[0;m\n"
         case .gone: "\u{1b}[31;1mERROR: Job failed: the pod that ran this job is gone\u{1b}[0;m\n"

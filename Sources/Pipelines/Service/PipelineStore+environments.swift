@@ -7,12 +7,6 @@ extension PipelineStore {
     static func beginDeployment(of job: JobRecord, now: Date, in database: Database) throws {
         guard let environment = job.definition.environment, !environment.name.isEmpty else { return }
         let id = try environmentID(job.projectID, environment.name, tier: environment.tier, now: now, in: database)
-        if environment.action == .stop {
-            try database.execute(
-                sql: "UPDATE environments SET state = 'stopped', updated_at = ? WHERE id = ?",
-                arguments: [now, id]
-            )
-        }
         guard environment.action == .start else { return }
         let pipeline = try Row.fetchOne(
             database,
@@ -36,6 +30,49 @@ extension PipelineStore {
         try database.execute(sql: "UPDATE environments SET state = 'available' WHERE id = ?", arguments: [id])
     }
 
+    /// Notes what the end of a job makes of its environment.
+    ///
+    /// - Parameter url: where the job says that its deployment answers; it wins over where the platform knows it.
+    static func endDeployment(
+        of job: JobRecord,
+        isSuccess: Bool,
+        url: String?,
+        now: Date,
+        in database: Database
+    ) throws {
+        guard let environment = job.definition.environment, !environment.name.isEmpty else { return }
+        let id = try environmentID(job.projectID, environment.name, tier: environment.tier, now: now, in: database)
+        switch (environment.action, isSuccess) {
+        case (.stop, true): try setState("stopped", ofEnvironment: id, now: now, in: database)
+        case (.stop, false):
+            // What could not be stopped is there still.
+            let sql = "UPDATE environments SET state = 'available', updated_at = ? WHERE id = ? AND state = 'stopping'"
+            try database.execute(sql: sql, arguments: [now, id])
+        case (.start, true):
+            guard let url else { return }
+            let sql = "UPDATE environments SET external_url = ?, updated_at = ? WHERE id = ?"
+            try database.execute(sql: sql, arguments: [url, now, id])
+        default: break
+        }
+    }
+
+    private static func setState(_ state: String, ofEnvironment id: Int, now: Date, in database: Database) throws {
+        let sql = "UPDATE environments SET state = ?, updated_at = ? WHERE id = ?"
+        try database.execute(sql: sql, arguments: [state, now, id])
+    }
+
+    /// The job that stops an environment: the one that the newest successful deployment names by `on_stop`, in its own pipeline.
+    func stopJob(ofEnvironment id: Int) async throws -> JobRecord? {
+        try await database.read { database in
+            let sql =
+                "SELECT job_id FROM deployments WHERE environment_id = ? AND status = 'success' ORDER BY id DESC LIMIT 1"
+            guard let jobID = try Int.fetchOne(database, sql: sql, arguments: [id]),
+                let deploy = try Self.job(jobID, in: database), let name = deploy.definition.environment?.onStop
+            else { return nil }
+            return try Self.jobs(ofPipeline: deploy.pipelineID, in: database).first { $0.name == name }
+        }
+    }
+
     private static func environmentID(
         _ projectID: Int,
         _ name: String,
@@ -49,7 +86,8 @@ extension PipelineStore {
                 VALUES (?, ?, ?, 'available', ?, ?, ?) ON CONFLICT DO NOTHING
                 """,
             arguments: [
-                projectID, name, PredefinedVariables.environmentSlug(name), tier ?? EnvironmentTier.guess(name), now,
+                projectID, name, PredefinedVariables.environmentSlug(name),
+                tier ?? EnvironmentTier.guess(name).rawValue, now,
                 now,
             ]
         )
@@ -108,10 +146,18 @@ extension PipelineStore {
         }
     }
 
-    func setEnvironment(_ id: Int, state: String, url: String?, now: Date = Date()) async throws {
+    func setState(_ state: String, ofEnvironment id: Int, now: Date = Date()) async throws {
+        try await database.write { try Self.setState(state, ofEnvironment: id, now: now, in: $0) }
+    }
+
+    /// Changes what people may change; nil leaves a setting.
+    func updateEnvironment(_ id: Int, url: String?, tier: String?, now: Date = Date()) async throws {
         try await database.write {
-            let sql = "UPDATE environments SET state = ?, external_url = ?, updated_at = ? WHERE id = ?"
-            try $0.execute(sql: sql, arguments: [state, url, now, id])
+            let sql = """
+                UPDATE environments SET external_url = COALESCE(?, external_url), tier = COALESCE(?, tier), updated_at = ?
+                WHERE id = ?
+                """
+            try $0.execute(sql: sql, arguments: [url, tier, now, id])
         }
     }
 
@@ -223,16 +269,5 @@ package struct RecordedDeployment: Hashable, Sendable {
         self.release = release
         self.status = status
         self.url = url
-    }
-}
-
-/// What an environment's name tells of its purpose, as GitLab guesses it.
-enum EnvironmentTier {
-    static func guess(_ name: String) -> String {
-        let name = name.lowercased()
-        if name.contains("prod") || name.contains("live") { return "production" }
-        if ["stag", "pre", "demo"].contains(where: name.contains) { return "staging" }
-        if ["test", "qa", "check"].contains(where: name.contains) { return "testing" }
-        return ["dev", "daily", "review", "trunk"].contains(where: name.contains) ? "development" : "other"
     }
 }

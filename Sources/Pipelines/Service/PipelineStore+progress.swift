@@ -131,10 +131,15 @@ extension PipelineStore {
         )
     }
 
-    /// Stores how a running job ended, and its next try when it gets one.
+    /// Stores how a running job ended, what that makes of its environment, and its next try when it gets one.
     ///
     /// - Returns: the new try.
-    func finish(_ id: Int, _ outcome: JobOutcome, now: Date = Date()) async throws -> JobRecord? {
+    func finish(
+        _ id: Int,
+        _ outcome: JobOutcome,
+        environmentURL: String? = nil,
+        now: Date = Date()
+    ) async throws -> JobRecord? {
         try await database.write { database in
             guard let job = try Self.job(id, in: database), [.running, .canceling].contains(job.status) else {
                 return nil
@@ -144,6 +149,10 @@ extension PipelineStore {
                 sql: "UPDATE jobs SET failure_reason = ?, exit_code = ?, message = ?, allows_failure = ? WHERE id = ?",
                 arguments: [end.reason?.rawValue, end.exitCode, end.message, end.allowsFailure, id]
             )
+            if !end.isRetried {
+                let isSuccess = end.status == .success
+                try Self.endDeployment(of: job, isSuccess: isSuccess, url: environmentURL, now: now, in: database)
+            }
             return try Self.change(job.pipelineID, now: now, in: database) { progress in
                 progress.set(end.status, of: id)
                 guard end.isRetried else { return nil }
@@ -157,6 +166,26 @@ extension PipelineStore {
     }
 
     // MARK: - Asked for by people
+
+    /// Starts a manual job, with the variables that were given with the request. Whoever starts it is who it acts for, and not whoever
+    /// made the pipeline.
+    ///
+    /// - Returns: whether the job was waiting for that.
+    func play(
+        _ job: JobRecord,
+        userID: Int,
+        sealedVariables: Data? = nil,
+        now: Date = Date()
+    ) async throws -> Bool {
+        try await database.write { database in
+            let isPlayed = try Self.change(job.pipelineID, now: now, in: database) { $0.play(job.id) }
+            if isPlayed {
+                let sql = "UPDATE jobs SET user_id = ?, sealed_variables = COALESCE(?, sealed_variables) WHERE id = ?"
+                try database.execute(sql: sql, arguments: [userID, sealedVariables, job.id])
+            }
+            return isPlayed
+        }
+    }
 
     /// Tries a finished job again.
     func retry(_ job: JobRecord, userID: Int, now: Date = Date()) async throws -> JobRecord {

@@ -82,6 +82,12 @@ final class PipelineStore: Sendable {
         }
     }
 
+    func sealedVariables(ofJob id: Int) async throws -> Data? {
+        try await database.read {
+            try Data.fetchOne($0, sql: "SELECT sealed_variables FROM jobs WHERE id = ?", arguments: [id])
+        }
+    }
+
     func sealedVariables(ofPipeline id: Int) async throws -> Data? {
         try await database.read {
             try Data.fetchOne($0, sql: "SELECT sealed_variables FROM pipelines WHERE id = ?", arguments: [id])
@@ -244,6 +250,9 @@ final class PipelineStore: Sendable {
             now: now,
             in: database
         )
-        return try Self.job(Int(database.lastInsertedRowID), in: database)!
+        let id = Int(database.lastInsertedRowID)
+        let sql = "UPDATE jobs SET sealed_variables = (SELECT sealed_variables FROM jobs WHERE id = ?) WHERE id = ?"
+        try database.execute(sql: sql, arguments: [job.id, id])
+        return try Self.job(id, in: database)!
     }
 }

@@ -4,9 +4,18 @@ import KubernetesModel
 struct ReleaseEnvironment: Hashable, Sendable {
     var project: ReleaseProject
     var name: String
+    /// Kept for as long as the environment lives, whatever becomes of the project's name.
+    let namespace: String
+
+    /// - Parameter namespace: the one that the environment has; without it the one that a new environment gets.
+    init(project: ReleaseProject, name: String, namespace: String? = nil) {
+        self.project = project
+        self.name = name
+        self.namespace = namespace ?? Self.namespace(project: project, name: name)
+    }
 
     /// `group-project-environment`; names that are too long for a namespace end in a hash.
-    var namespace: String {
+    private static func namespace(project: ReleaseProject, name: String) -> String {
         let parts = [project.path.slug, name.slug].joined(separator: "-")
         guard parts.utf8.count > 63 else { return parts }
         return "\(parts.prefix(52))-\(ConfigurationNames.hash(of: ["path": .string("\(project.path)/\(name)")]))"

@@ -14,27 +14,7 @@ struct BundleApplier: Sendable {
 
     /// Makes the namespace; refuses one that belongs to somebody else.
     func prepareNamespace() async throws {
-        let owner = "\(environment.project.path) \(environment.name)"
-        if let existing = try await client.find(.namespaces, namespace: nil, name: namespace) {
-            let view = AnyObjectView(existing)
-            guard view.annotations["sampan.dev/owner"] == owner else {
-                throw ReleaseError(
-                    "the namespace \(namespace) belongs to \(view.annotations["sampan.dev/owner"] ?? "somebody else"), not to \(owner)"
-                )
-            }
-            guard !view.isBeingDeleted else {
-                throw ReleaseError("the namespace \(namespace) is being deleted; deploy again later")
-            }
-            return
-        }
-        let object: JSON = [
-            "apiVersion": "v1", "kind": "Namespace",
-            "metadata": [
-                "name": .string(namespace), "labels": JSON(environment.labels),
-                "annotations": ["sampan.dev/owner": .string(owner)],
-            ],
-        ]
-        _ = try await client.create(.namespaces, object)
+        try await EnvironmentNamespaces(client: client).prepare(environment)
     }
 
     /// Stores the login with which nodes pull the project's images. It is renewed by each release and in no bundle.
@@ -96,8 +76,11 @@ struct BundleApplier: Sendable {
 
     // MARK: - Private
 
+    /// The namespace is ours; the project may have had another name when the object was made.
     private func isOurs(_ object: AnyObjectView) -> Bool {
-        environment.labels.allSatisfy { object.labels[$0.key] == $0.value }
+        ["app.kubernetes.io/managed-by", "sampan.dev/environment"].allSatisfy {
+            object.labels[$0] == environment.labels[$0]
+        }
     }
 
     private func apply(_ object: JSON, isDryRun: Bool = false) async throws {

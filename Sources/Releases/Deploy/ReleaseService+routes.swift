@@ -22,7 +22,7 @@ extension ReleaseService {
             let timeout = request.uri.queryParameters.get("timeout")
             let requestName = request.uri.queryParameters.get("request") ?? ""
             return Response.streamed(request) { [self] body, output in
-                let environment = try Self.environment(name, of: caller.project)
+                let environment = try await environment(name, of: caller.project)
                 return try await deploy(
                     body,
                     to: environment,
@@ -38,12 +38,12 @@ extension ReleaseService {
             let caller = try await caller(of: request, context, .rollback(environment: name))
             let number = request.uri.queryParameters.get("to")
             return Response.streamed(request) { [self] _, output in
-                try await rollBack(Self.environment(name, of: caller.project), to: number, caller.origin, output)
+                try await rollBack(environment(name, of: caller.project), to: number, caller.origin, output)
             }
         }
         router.on("/api/v4/projects/:id/environments/:name/releases", method: .get) { [self] request, context in
             let caller = try await caller(of: request, context, .read)
-            let environment = try Self.environment(try Self.decoded("name", context), of: caller.project)
+            let environment = try await environment(try Self.decoded("name", context), of: caller.project)
             return try await releases(of: environment)
         }
     }
@@ -101,7 +101,12 @@ extension ReleaseService {
         try context.parameters.require(name).removingPercentEncoding ?? ""
     }
 
-    static func environment(_ name: String, of project: ReleaseProject) throws -> ReleaseEnvironment {
+    func environment(_ name: String, of project: ReleaseProject) async throws -> ReleaseEnvironment {
+        try Self.checkEnvironment(name)
+        return try await EnvironmentNamespaces(client: client).environment(name, of: project)
+    }
+
+    static func checkEnvironment(_ name: String) throws {
         let isAllowed = name.unicodeScalars.allSatisfy { scalar in
             scalar.isASCII
                 && (scalar.properties.isAlphabetic || scalar.properties.numericType != nil
@@ -110,11 +115,10 @@ extension ReleaseService {
         guard isAllowed, !name.slug.isEmpty, name.utf8.count <= 255 else {
             throw ReleaseError("\"\(name)\" is no name of an environment; expected letters, digits, spaces and _ - / .")
         }
-        return ReleaseEnvironment(project: project, name: name)
     }
 
     private func releases(of environment: ReleaseEnvironment) async throws -> Response {
-        let history = try await ReleaseStore(client: client).history(namespace: environment.namespace)
+        let history = try await ReleaseStore(client: client).history(of: environment)
         let list = JSON.array(history.releases.reversed().map(\.summary))
         return Response(
             status: .ok,

@@ -135,7 +135,11 @@ package final class ReleaseService: Service {
 
     private func resume(_ release: Release) throws {
         let project = ReleaseProject(id: release.projectID, path: release.projectPath, webURL: "")
-        let environment = ReleaseEnvironment(project: project, name: release.environmentName)
+        let environment = ReleaseEnvironment(
+            project: project,
+            name: release.environmentName,
+            namespace: release.namespace
+        )
         let rollout = rollout(in: environment, ProgressOutput())
         logger.info("Release resumed", metadata: ["namespace": "\(release.namespace)", "release": "\(release.number)"])
         _ = try lanes.submit(environment.namespace) { [logger] in

@@ -5,8 +5,10 @@ import KubernetesModel
 struct ReleaseStore: Sendable {
     let client: any ClusterClient
 
-    func history(namespace: String) async throws -> ReleaseHistory {
-        ReleaseHistory(try await client.list(.releases, namespace: namespace).items.map(Release.init))
+    /// The environment's own releases: the namespace may still be another project's, which had this one's name.
+    func history(of environment: ReleaseEnvironment) async throws -> ReleaseHistory {
+        let releases = try await client.list(.releases, namespace: environment.namespace).items.map(Release.init)
+        return ReleaseHistory(releases.filter { $0.projectID == environment.project.id })
     }
 
     /// All releases that were neither finished nor given up, of all environments.

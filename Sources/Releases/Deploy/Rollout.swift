@@ -22,7 +22,7 @@ struct Rollout: Sendable {
         request: String = ""
     ) async throws {
         try await applier.prepareNamespace()
-        let history = try await store.history(namespace: environment.namespace)
+        let history = try await store.history(of: environment)
         if !request.isEmpty, let made = history.releases.last(where: { $0.request == request }) {
             return try await finish(made)
         }
@@ -50,7 +50,7 @@ struct Rollout: Sendable {
 
     /// Brings an earlier release back under a new number.
     func rollBack(to number: Int?, origin: ReleaseOrigin) async throws {
-        let history = try await store.history(namespace: environment.namespace)
+        let history = try await store.history(of: environment)
         let target = try history.rollbackTarget(number)
         var made = target.origin
         made.userID = origin.userID
@@ -71,7 +71,7 @@ struct Rollout: Sendable {
 
     /// Goes on with a release that the platform had not finished when it stopped, unless somebody else did meanwhile.
     func resume(_ release: Release) async throws {
-        let history = try await store.history(namespace: environment.namespace)
+        let history = try await store.history(of: environment)
         guard let current = history.unfinished.first(where: { $0.number == release.number }) else { return }
         try await rollOut(current, note: Self.resumed)
     }
@@ -121,12 +121,12 @@ struct Rollout: Sendable {
     }
 
     private func succeed(_ release: Release, _ note: String) async throws {
-        let before = try await store.history(namespace: environment.namespace)
+        let before = try await store.history(of: environment)
         for earlier in before.releases where earlier.phase == .deployed && earlier.number != release.number {
             try await store.mark(earlier, .superseded, "superseded by release \(release.number)")
         }
         try await store.mark(release, .deployed, "deployed" + note)
-        let history = try await store.history(namespace: environment.namespace)
+        let history = try await store.history(of: environment)
         try await removeLeftovers(of: history, keeping: release.bundle)
         for outdated in history.outdated { try await store.delete(outdated) }
         await tell(release, .success)
@@ -140,7 +140,7 @@ struct Rollout: Sendable {
     }
 
     private func fail(_ release: Release, _ reason: String, _ note: String) async throws {
-        let history = try await store.history(namespace: environment.namespace)
+        let history = try await store.history(of: environment)
         if let previous = history.deployed, previous.number != release.number {
             output.line("release \(release.number) failed; release \(previous.number) is put back")
             try await applier.apply(previous.bundle.withoutJobs)

@@ -172,7 +172,7 @@ extension ForgeRoutes {
             details: "\(ref) \(before) \(after)",
             by: try await call.author()
         )
-        await call.forge.pushObservers.pushed(event)
+        await call.forge.pushed(event)
     }
 
     // MARK: - Private

@@ -21,7 +21,7 @@ package struct ForgeRoutes: Sendable {
             store: forge.repositories,
             access: access,
             policy: access,
-            observer: forge.pushObservers,
+            observer: forge,
             logger: logger
         )
     }

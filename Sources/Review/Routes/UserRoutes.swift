@@ -49,10 +49,13 @@ extension ForgeRoutes {
         router.api(.put, "/users/:id", web) { call in
             _ = try call.requireAdministrator()
             let user = try await Self.user(call)
-            if let password = try call.fields.string("password") {
-                try await call.forge.setPassword(password, ofUser: user.id, by: try await call.author())
-            }
-            return APIResponse(UserEntity(user, externalURL: call.forge.configuration.externalURL))
+            var change = UserChange()
+            change.username = try call.fields.string("username")
+            change.name = try call.fields.string("name")
+            change.email = try call.fields.string("email")
+            change.password = try call.fields.string("password")
+            let changed = try await call.forge.updateUser(user, change, by: try await call.author())
+            return APIResponse(UserEntity(changed, externalURL: call.forge.configuration.externalURL))
         }
     }
 

@@ -34,7 +34,7 @@ struct LogsCommand: AsyncParsableCommand {
     }
 
     private func printLogs(_ client: HTTPSClusterClient) async throws {
-        let namespace = EnvironmentNamespace.name(project: project, environment: environment)
+        let namespace = try await EnvironmentNamespaces(client: client).name(project: project, environment: environment)
         let selection = LogSelection(application: app)
         let pods = try await client.list(.pods, namespace: namespace).items.filter(selection.includes)
         guard !pods.isEmpty else {

@@ -40,7 +40,7 @@ struct ForgeParts: Sendable {
         let pipelines = try await PipelineService.open(
             PipelineService.Configuration(
                 directory: home.pipelines.string,
-                server: Self.server(urls, settings, engine.network, toolsImage: helper),
+                server: Self.server(settings, engine.network, toolsImage: helper),
                 defaultImage: "busybox:1.36"
             ),
             forge: forge,
@@ -109,21 +109,20 @@ struct ForgeParts: Sendable {
                 board: board,
                 logger: logger
             ),
-            pipelines, releases,
+            pipelines, releases, NamespaceTending(forge: forge, client: engine.client, logger: logger),
         ]
     }
 
     // MARK: - Private
 
+    /// As pods see it: the loopback address that people use is each pod's own.
     private static func server(
-        _ urls: PlatformStatus.URLs,
         _ settings: Settings,
         _ network: NetworkConfiguration,
         toolsImage: String
     ) -> PredefinedVariables.Server {
         PredefinedVariables.Server(
-            url: urls.web,
-            jobAPIURL: "http://\(network.gatewayAddress):\(settings.webPort)/api/v4",
+            url: "http://\(network.gatewayAddress):\(settings.webPort)",
             registry: "127.0.0.1:\(settings.webPort)",
             toolsImage: toolsImage,
             version: VersionCommand.current

@@ -86,6 +86,78 @@ struct EnvironmentAccessTests {
         }
     }
 
+    @Test func theNamespacesOfAProjectFollowItsFate() async throws {
+        try await withForge { forge, project in
+            let cluster = MemoryCluster()
+            let access = ForgeEnvironmentAccess(forge: forge, client: cluster)
+            let root = try #require(try await forge.user(named: "root"))
+            let other = try await forge.createProject(path: "demo/other", by: .system)
+            for (project, environment) in [(project, "daily"), (project, "review/one"), (other, "daily")] {
+                let job = job(of: root, in: project.id)
+                let account = try #require(try await access.account(for: job, of: project, environment: environment))
+                try await access.prepare(account, jobsNamespace: "sampan-jobs")
+            }
+            // As an earlier version made it, and one whose project this forge has never heard of.
+            cluster.put(.namespaces, namespace("old", owner: "demo/other old one"))
+            cluster.put(.namespaces, namespace("lost", owner: "gone/away daily", project: 99))
+            func names(_ resource: Resource) -> [String] {
+                cluster.all(resource).map { AnyObjectView($0).name }.sorted()
+            }
+            func owner(_ name: String) -> String? {
+                let namespace = cluster.all(.namespaces).map(AnyObjectView.init).first { $0.name == name }
+                return namespace?.annotations[EnvironmentNamespaces.ownerAnnotation]
+            }
+
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await NamespaceTending(forge: forge, client: cluster, logger: quiet).run() }
+                defer { group.cancelAll() }
+                var change = ProjectChange()
+                change.path = "renamed"
+                let renamed = try await forge.updateProject(other, change, by: .system)
+                try await waitUntil("the namespaces know the new name") {
+                    owner("demo-other-daily") == "demo/renamed daily"
+                }
+                let job = job(of: root, in: renamed.id)
+                let account = try await access.account(for: job, of: renamed, environment: "daily")
+                #expect(account?.namespace == "demo-other-daily")
+
+                try await forge.deleteProject(project, by: .system)
+                try await waitUntil("the namespaces of the project are gone") {
+                    !names(.namespaces).contains { $0.hasPrefix("demo-shop") }
+                }
+                #expect(names(.namespaces) == ["demo-other-daily", "lost", "old"])
+                #expect(names(.serviceAccounts) == ["demo-other-daily"])
+            }
+        }
+    }
+
+    @Test func whatAnEarlierVersionMadeIsMarkedAtStart() async throws {
+        try await withForge { forge, project in
+            let cluster = MemoryCluster()
+            cluster.put(.namespaces, namespace("old", owner: "demo/shop review of one"))
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await NamespaceTending(forge: forge, client: cluster, logger: quiet).run() }
+                defer { group.cancelAll() }
+                let namespaces = EnvironmentNamespaces(client: cluster)
+                let release = ReleaseProject(id: project.id, path: "demo/shop", webURL: "")
+                try await waitUntil("the namespace is marked") {
+                    try await namespaces.environment("review of one", of: release).namespace == "old"
+                }
+            }
+        }
+    }
+
+    private func namespace(_ name: String, owner: String, project: Int? = nil) -> JSON {
+        var labels = ["app.kubernetes.io/managed-by": "sampan"]
+        labels[EnvironmentNamespaces.projectLabel] = project.map(String.init)
+        return [
+            "metadata": [
+                "name": .string(name), "labels": JSON(labels),
+                "annotations": [EnvironmentNamespaces.ownerAnnotation: .string(owner)],
+            ]
+        ]
+    }
+
     @Test func leavesANamespaceOfOthersAlone() async throws {
         try await withForge { forge, project in
             let cluster = MemoryCluster()
@@ -94,6 +166,7 @@ struct EnvironmentAccessTests {
             let account = JobAccount(
                 name: "demo-shop-daily",
                 namespace: "demo-shop-daily",
+                projectID: project.id,
                 project: "demo/shop",
                 environment: "daily"
             )

@@ -84,13 +84,14 @@ struct ReleaseServiceTests {
         func deploy(
             _ yaml: String,
             within timeout: String? = nil,
-            request: String = ""
+            request: String = "",
+            of project: ReleaseProject = OpenAccess.project
         ) async throws -> (code: Int, text: String) {
             let archive = TarArchiveMaker.archive([("k8s/app.yaml", "0", yaml)])
             return try await run { output in
                 try await service.deploy(
                     body(archive),
-                    to: environment,
+                    to: try await service.environment("daily", of: project),
                     within: timeout,
                     for: OpenAccess.caller,
                     request: request,
@@ -99,11 +100,15 @@ struct ReleaseServiceTests {
             }
         }
 
-        func rollBack(to number: String? = nil) async throws -> (code: Int, text: String) {
-            try await run { try await service.rollBack(environment, to: number, OpenAccess.origin, $0) }
+        func rollBack(
+            to number: String? = nil,
+            of project: ReleaseProject = OpenAccess.project
+        ) async throws -> (code: Int, text: String) {
+            try await run { output in
+                let environment = try await service.environment("daily", of: project)
+                return try await service.rollBack(environment, to: number, OpenAccess.origin, output)
+            }
         }
-
-        var environment: ReleaseEnvironment { ReleaseEnvironment(project: OpenAccess.project, name: "daily") }
 
         private func run(_ work: (ProgressOutput) async throws -> Int) async throws -> (code: Int, text: String) {
             let output = ProgressOutput()
@@ -291,6 +296,51 @@ struct ReleaseServiceTests {
         try await withBench(cluster: cluster) { bench async throws in
             let refused = try await bench.deploy(Self.app(image: "nginx:1"))
             #expect(refused.code == 1 && refused.text.contains("belongs to somebody else"), "\(refused.text)")
+        }
+    }
+
+    @Test func aRenamedProjectKeepsItsEnvironmentsAndNobodyInheritsThem() async throws {
+        try await withBench { bench in
+            let extra = "---\napiVersion: v1\nkind: Service\nmetadata: {name: old}\nspec: {ports: [{port: 80}]}\n"
+            #expect(try await bench.deploy(Self.app(image: "nginx:1", extra: extra)).code == 0)
+            let renamed = ReleaseProject(id: OpenAccess.project.id, path: "demo/store", webURL: "")
+            let second = try await bench.deploy(Self.app(image: "nginx:2"), of: renamed)
+            #expect(second.code == 0 && second.text.contains("release 2 of demo/store to daily"), "\(second.text)")
+            #expect(second.text.contains("http://demo-shop-daily.localhost"))
+            #expect(bench.names(.namespaces) == [Bench.namespace])
+            #expect(bench.find(.services, "old") == nil)
+            let namespaces = EnvironmentNamespaces(client: bench.cluster)
+            #expect(try await namespaces.name(project: "demo/store", environment: "daily") == Bench.namespace)
+
+            let newcomer = ReleaseProject(id: 8, path: "demo/shop", webURL: "")
+            let refused = try await bench.deploy(Self.app(image: "nginx:3"), of: newcomer)
+            #expect(refused.code == 1)
+            #expect(
+                refused.text.contains(
+                    "belongs to demo/store daily, not to demo/shop daily; its project has the number 7"
+                ),
+                "\(refused.text)"
+            )
+            let back = try await bench.rollBack(of: newcomer)
+            #expect(back.code == 1 && back.text.contains("there is no earlier release"), "\(back.text)")
+            #expect(bench.release(2)?.phase == .deployed && bench.release(3) == nil)
+            #expect(try await bench.rollBack(of: renamed).code == 0)
+            #expect(bench.release(3)?.rollbackOf == 1)
+        }
+    }
+
+    @Test func aNamespaceOfAnEarlierVersionIsTakenOverByItsOwner() async throws {
+        let namespace: JSON = [
+            "metadata": [
+                "name": .string(Bench.namespace), "annotations": ["sampan.dev/owner": "demo/shop daily"],
+            ]
+        ]
+        try await withBench(cluster: MemoryCluster([(.namespaces, namespace)])) { bench async throws in
+            let stranger = ReleaseProject(id: 8, path: "demo-shop", webURL: "")
+            #expect(try await bench.deploy(Self.app(image: "nginx:1"), of: stranger).code == 1)
+            #expect(try await bench.deploy(Self.app(image: "nginx:1")).code == 0)
+            let view = AnyObjectView(try #require(bench.cluster.all(.namespaces).first))
+            #expect(view.labels[EnvironmentNamespaces.projectLabel] == "7")
         }
     }
 
