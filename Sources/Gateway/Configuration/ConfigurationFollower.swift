@@ -85,8 +85,8 @@ final class ConfigurationFollower: Service {
 
     private func readAgain() async {
         do {
-            let path = path
-            let configuration = try await blocking { try FileConfiguration.load(path) }
+            let (path, current) = (path, state.withLock(\.configuration))
+            let configuration = try await blocking { try FileConfiguration.load(path, after: current) }
             warnOfRestart(configuration)
             await adopt(configuration)
             state.withLock { $0.status.succeeded(at: Date()) }
@@ -222,7 +222,8 @@ struct ReloadStatus: Hashable, Sendable {
 
 extension FileConfiguration {
     /// Reads the file at `path`. Blocks.
-    package static func load(_ path: String) throws -> FileConfiguration {
+    /// - Parameter current: certificates that are in use already need no second look.
+    package static func load(_ path: String, after current: FileConfiguration? = nil) throws -> FileConfiguration {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw ConfigurationError(file: path, "cannot read the file: \(Self.reason(path))")
         }
@@ -235,9 +236,11 @@ extension FileConfiguration {
         guard let text = String(validating: data, as: UTF8.self) else {
             throw ConfigurationError(file: path, "the file is not UTF-8 text")
         }
+        let known = Set(current?.listeners.flatMap { $0.tls?.certificates ?? [] } ?? [])
         return try parse(text, file: path) {
             FileManager.default.contents(atPath: $0).map { [UInt8]($0) }
         } problem: { certificate in
+            guard !known.contains(certificate) else { return nil }
             do {
                 try TLSContext.check(certificate)
                 return nil
