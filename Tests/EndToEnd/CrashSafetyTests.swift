@@ -13,6 +13,7 @@ import Testing
             let rolling = Site(name: "rolling", replicas: 2, platform: platform)
             for site in [steady, rolling] { try await site.deploy() }
             try await killServer(of: platform, steady, rolling)
+            try await askWithoutServer(platform)
             try await killGateway(of: platform, steady)
         }
     }
@@ -50,6 +51,17 @@ import Testing
         #expect(try await steady.containers() == containers)
         #expect(try ["gateway", "containerd"].map(platform.pid) == programs)
         #expect(median <= .seconds(3))
+    }
+
+    /// The socket of a server that is gone is still there: nobody waits for an answer from it.
+    private func askWithoutServer(_ platform: TestPlatform) async throws {
+        kill(try platform.pid("server"), SIGKILL)
+        let start = ContinuousClock.now
+        let answer = try await platform.attempt("status")
+        #expect(answer.exitCode == 1)
+        #expect(answer.output.contains("not running; start it"), "\(answer)")
+        #expect(ContinuousClock.now - start < .seconds(15))
+        try await platform.up()
     }
 
     private func killGateway(of platform: TestPlatform, _ site: Site) async throws {

@@ -194,7 +194,10 @@ private struct Crashes {
         try await Task.sleep(for: .seconds(delay))
         kill(try project.platform.pid("server"), SIGKILL)
         let isAcknowledged = try await pushed
-        restarts.append(try await ContinuousClock().measure { try await project.platform.up() })
+        let restart = try await ContinuousClock().measure { try await project.platform.up() }
+        restarts.append(restart)
+        // What it waited for is in the log, which goes with the platform.
+        if restart > .seconds(10) { print("slow: \(restart)\n\(try await project.platform.logTail("server", 200))") }
         if !isAcknowledged {
             lostPushes += 1
             #expect(try await push(), "a push that was cut off can be repeated")

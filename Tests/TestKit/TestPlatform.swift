@@ -162,6 +162,11 @@ package final class TestPlatform: Sendable {
         return pid
     }
 
+    /// The last lines of a program's log.
+    package func logTail(_ name: String, _ lines: Int) async throws -> String {
+        try await Shell.run("tail", ["-n", "\(lines)", "\(home)/logs/\(name).log"])
+    }
+
     /// Where this platform's containerd answers `ctr --address`.
     package var containerdSocket: String { "\(home)/containerd/containerd.sock" }
 

@@ -9,6 +9,9 @@ int clinux_pidfd_open(pid_t pid);
 /// descriptor. Returns once the program is being executed: its pid, or -errno.
 pid_t clinux_spawn_detached(const char *program, char *const arguments[], char *const environment[], const char *log);
 
+/// 0 when something listens on the Unix socket, else -errno. Never waits.
+int clinux_probe_unix_socket(const char *path);
+
 /// Makes standard output pass on every line at once, to a pipe as to a terminal.
 void clinux_buffer_output_by_line(void);
 

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import CLinux
 import Foundation
 import Host
 import NIOCore
@@ -11,8 +12,9 @@ struct ControlClient: Sendable {
 
     init(_ home: Home) { self.home = home }
 
+    /// Answered at once or not at all: a server that ends may still listen.
     func status() async throws -> PlatformStatus {
-        try await request(.GET, "status")
+        try await request(.GET, "status", timeout: .seconds(2))
     }
 
     /// A token of the administrator for one command.
@@ -49,7 +51,8 @@ struct ControlClient: Sendable {
     private func request<Answer: Decodable>(
         _ method: HTTPMethodName,
         _ path: String,
-        _ body: (any Encodable)? = nil
+        _ body: (any Encodable)? = nil,
+        timeout: TimeAmount = .seconds(30)
     ) async throws -> Answer {
         guard let url = URL(httpURLWithSocketPath: home.controlSocket.string, uri: "/\(path)") else {
             throw HostError("\(home.controlSocket) is no path of a socket")
@@ -60,7 +63,7 @@ struct ControlClient: Sendable {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(body)))
         }
-        let response = try await execute(request)
+        let response = try await execute(request, timeout)
         let bytes = Data(try await response.body.collect(upTo: 1 << 20).readableBytesView)
         guard response.status == .ok else {
             let failure = try? JSONDecoder().decode(Failure.self, from: bytes)
@@ -71,13 +74,15 @@ struct ControlClient: Sendable {
 
     private enum HTTPMethodName { case GET, POST }
 
-    private func execute(_ request: HTTPClientRequest) async throws -> HTTPClientResponse {
-        do {
-            return try await HTTPClient.shared.execute(request, timeout: .seconds(30))
-        } catch {
+    private func execute(_ request: HTTPClientRequest, _ timeout: TimeAmount) async throws -> HTTPClientResponse {
+        // The client would try to connect until the time is over.
+        guard clinux_probe_unix_socket(home.controlSocket.string) == 0,
+            let response = try? await HTTPClient.shared.execute(request, timeout: timeout)
+        else {
             throw HostError(
                 "the platform in \(home.path) does not answer; start it with 'sampan up --home \(home.path)'"
             )
         }
+        return response
     }
 }

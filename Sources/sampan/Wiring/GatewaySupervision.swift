@@ -1,5 +1,6 @@
 import APIServer
 import AsyncHTTPClient
+import CLinux
 import Foundation
 import Host
 import KubernetesClient
@@ -117,7 +118,10 @@ private struct GatewayReadiness: Service {
     }
 
     private func isReady() async -> Bool {
-        guard let url = URL(httpURLWithSocketPath: home.gatewaySocket.string, uri: "/readyz") else { return false }
+        // The client would wait longer before each try to connect.
+        guard clinux_probe_unix_socket(home.gatewaySocket.string) == 0,
+            let url = URL(httpURLWithSocketPath: home.gatewaySocket.string, uri: "/readyz")
+        else { return false }
         let request = HTTPClientRequest(url: url.absoluteString)
         let response = try? await HTTPClient.shared.execute(request, timeout: .seconds(2))
         return response?.status == .ok
