@@ -131,9 +131,11 @@ package final class NodeAgent: Service {
     private func relist() async {
         guard (try? await pods.waitUntilSynced()) != nil else { return }
         let rotation = LogRotation(runtime: context.runtime, logger: context.logger)
+        var shims = StrayShims(socketPath: context.configuration.runtimeSocketPath)
         while !Task.isCancelled {
             do {
                 try await removeStrangers()
+                shims.end(except: try await runtimeIDs())
             } catch {
                 context.logger.warning("The runtime could not be looked through", metadata: ["error": "\(error)"])
             }
@@ -143,6 +145,12 @@ package final class NodeAgent: Service {
             }
             try? await Task.sleep(for: Self.relistInterval)
         }
+    }
+
+    /// Of all sandboxes and containers.
+    private func runtimeIDs() async throws -> Set<String> {
+        let sandboxes = try await context.runtime.sandboxes(podUID: nil).map(\.id)
+        return try await Set(context.runtime.containers(podUID: nil).map(\.id)).union(sandboxes)
     }
 
     /// Removes sandboxes and folders of pods that have no object.
@@ -183,6 +191,7 @@ extension NodeAgent {
             defer { group.cancelAll() }
             try await removeAllSandboxes(runtime, grace: .seconds(10))
         }
+        await StrayShims(socketPath: configuration.runtimeSocketPath).endAll()
         MountTable.unmountAll(below: configuration.podsDirectory)
         for path in [configuration.podsDirectory, configuration.logsDirectory] {
             try? FileManager.default.removeItem(atPath: path)

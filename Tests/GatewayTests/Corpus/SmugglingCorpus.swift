@@ -206,7 +206,8 @@ enum SmugglingCorpus {
             ("NUL in the target", 400, "GET /att\u{0}ack HTTP/1.1"),
             ("bytes beyond ASCII", 400, "GET /\u{e9} HTTP/1.1"),
             ("a fragment", 400, "GET /attack#x HTTP/1.1"), ("no slash", 400, "GET attack HTTP/1.1"),
-            ("https", 400, "GET https://a/attack HTTP/1.1"), ("no authority", 400, "GET http:///attack HTTP/1.1"),
+            ("another scheme", 400, "GET ftp://a/attack HTTP/1.1"),
+            ("no authority", 400, "GET http:///attack HTTP/1.1"),
             ("user information", 400, "GET http://b@a/attack HTTP/1.1"), ("a backslash", 400, "GET \\attack HTTP/1.1"),
             ("the asterisk with GET", 400, "GET * HTTP/1.1"), ("no target", 400, "GET  HTTP/1.1"),
             ("no method", 400, " /attack HTTP/1.1"), ("a colon in the method", 400, "GET: /attack HTTP/1.1"),
@@ -215,7 +216,7 @@ enum SmugglingCorpus {
         ].map { Attack("request line: \($0.0)", .refused($0.1), "\($0.2)\r\nHost: a\r\nContent-Length: 0\r\n\r\n") }
         + [
             ("an encoded end of line", "GET /attack%0d%0aX:%20y%0d%0a HTTP/1.1"),
-            ("two slashes", "GET //attack HTTP/1.1"),
+            ("two slashes", "GET //attack HTTP/1.1"), ("https", "GET https://a/attack HTTP/1.1"),
             ("dots", "GET /x/../attack HTTP/1.1"), ("a semicolon", "GET /attack;x=\\..\\ HTTP/1.1"),
             ("another method", "SPACEJUMP /attack HTTP/1.1"),
         ].map { Attack("request line: \($0.0)", .passed(1), "\($0.1)\r\nHost: a\r\n\r\n") }
