@@ -140,10 +140,6 @@ enum ProcessEnvironment {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "LC_ALL": "C.UTF-8",
-            // Returns memory of large lists to the machine instead of keeping it for the next one.
-            "MALLOC_TRIM_THRESHOLD_": "131072",
-            "MALLOC_MMAP_THRESHOLD_": "131072",
-            "MALLOC_ARENA_MAX": "2",
         ]
     }
 }
