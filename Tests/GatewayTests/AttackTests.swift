@@ -234,7 +234,7 @@ import Testing
             try await eventually { plane.value(of: .inFlight) == 0 }
             try await Self.expectService(plane, 3)
             #expect(server.accepted == 2)
-            #expect(plane.value(of: .idleUpstreams) == 1)
+            try await eventually { plane.value(of: .idleUpstreams) == 1 }
         }
     }
 }

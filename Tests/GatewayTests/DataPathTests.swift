@@ -590,6 +590,7 @@ import Testing
                 let client = try RawConnection(port: plane.port)
                 for _ in 0..<10 { _ = try client.exchange(get()) }
             }
+            try await eventually { plane.value(of: .clients) == 0 }
             let before = plane.value(of: .receiveCalls) + plane.value(of: .sendCalls)
             let bytes = plane.value(of: .bufferBytes)
             try await onThread {

@@ -46,8 +46,8 @@ struct SeriesRegistryTests {
             let port = plane.port
             let status = try await onThread { try RawConnection(port: port).exchange(get()).status }
             #expect(status == 200)
-            let all = plane.series.filter { $0.series.route == "default/r199" }
-            #expect(all.contains { plane.words(ofSeries: $0.number)[2] == 1 })
+            let last = plane.series.filter { $0.series.route == "default/r199" }
+            try await eventually { last.contains { plane.words(ofSeries: $0.number)[2] == 1 } }
         }
     }
 }
