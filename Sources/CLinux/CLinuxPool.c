@@ -4,12 +4,15 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-// Blocks come from malloc, so that any thread may free them; how large they are malloc knows itself.
+// Blocks come from malloc, so that any thread may free them; how large they are malloc knows itself. A block is kept with those that are at
+// least as large as it, whatever malloc rounds sizes to.
 
 enum {
+    // What glibc's malloc wastes nothing of: 24, 40, 56, ...
+    SMALLEST = 24,
     SMALL_STEP = 16,
-    SMALL_CLASSES = 17,
-    LARGEST_SMALL = SMALL_STEP * SMALL_CLASSES - 8,
+    SMALL_CLASSES = 16,
+    LARGEST_SMALL = SMALLEST + SMALL_STEP * (SMALL_CLASSES - 1),
     SMALLEST_LARGE = 8192,
     LARGE = 20480,
     KEPT = 64,
@@ -30,22 +33,26 @@ static _Thread_local struct {
     struct list large;
 } pool;
 
-// Usable sizes of malloc are 8 below a multiple of 16, and 24 at least.
-static size_t usable_size(size_t size) {
-    size_t usable = ((size + 8 + SMALL_STEP - 1) & ~(size_t)(SMALL_STEP - 1)) - 8;
-    return usable < 24 ? 24 : usable;
+// The size to ask malloc for, so that the block can be kept afterwards.
+static size_t rounded(size_t size) {
+    if (size <= SMALLEST) return SMALLEST;
+    if (size <= LARGEST_SMALL) return SMALLEST + (size - SMALLEST + SMALL_STEP - 1) / SMALL_STEP * SMALL_STEP;
+    return size > SMALLEST_LARGE && size <= LARGE ? LARGE : size;
 }
 
-static struct list *list_of(size_t usable) {
-    if (usable <= LARGEST_SMALL) return &pool.small[(usable + 8) / SMALL_STEP - 1];
-    return usable >= LARGE && usable < LARGE + 2 * SMALL_STEP ? &pool.large : NULL;
+static int is_rounded(size_t size) { return size <= LARGEST_SMALL || size == LARGE; }
+
+// Where blocks with this much room are kept, with others that may be a little smaller; NULL when they are not.
+static struct list *list_of(size_t room) {
+    if (room >= SMALLEST && room < LARGEST_SMALL + SMALL_STEP) return &pool.small[(room - SMALLEST) / SMALL_STEP];
+    return room >= LARGE && room < LARGE + 2 * SMALL_STEP ? &pool.large : NULL;
 }
 
 void *clinux_pool_allocate(size_t size, const char *file, int line) {
     (void)file, (void)line;
     if (!size) return NULL;
-    if (size > SMALLEST_LARGE && size <= LARGE) size = LARGE;
-    struct list *list = pool.is_open ? list_of(usable_size(size)) : NULL;
+    size = rounded(size);
+    struct list *list = pool.is_open && is_rounded(size) ? list_of(size) : NULL;
     if (!list || !list->first) return malloc(size);
     struct block *block = list->first;
     list->first = block->next;
