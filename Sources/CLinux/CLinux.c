@@ -298,6 +298,8 @@ struct start {
 static void *run_thread(void *argument) {
     struct start start = *(struct start *)argument;
     free(argument);
+    // The thread that asked for this one may belong to a pool that sets its threads' nice values as it likes.
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, getpid()));
     start.body(start.context);
     return NULL;
 }

@@ -75,7 +75,8 @@ uint64_t clinux_realtime(void);
 int clinux_pin_thread(unsigned n);
 /// Processors that the process may use.
 int clinux_processor_count(void);
-/// Makes a thread that runs `body(context)` and names it; returns 0 or -errno. The thread is joined by `clinux_thread_join`.
+/// Makes a thread that runs `body(context)` and names it; returns 0 or -errno. The thread is joined by `clinux_thread_join`. It has the nice
+/// value of the process, that of its first thread, as far as the process may give it that.
 int clinux_thread_start(uint64_t *thread, const char *name, void (*body)(void *), void *context);
 int clinux_thread_join(uint64_t thread);
 /// Raises the limit of open files to its hard bound; returns the limit in force.
