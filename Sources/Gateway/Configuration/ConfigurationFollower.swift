@@ -17,8 +17,8 @@ final class ConfigurationFollower: Service {
     private let logger: Logger
     private let watch: FileWatch
     private let state: Mutex<State>
-    private let reloads: AsyncStream<Void>
-    private let reload: AsyncStream<Void>.Continuation
+    private let readings: AsyncStream<Result<FileConfiguration, any Error>>
+    private let reading: AsyncStream<Result<FileConfiguration, any Error>>.Continuation
 
     private struct State {
         var configuration: FileConfiguration
@@ -42,14 +42,14 @@ final class ConfigurationFollower: Service {
         self.logger = logger
         watch = try FileWatch(path)
         state = Mutex(State(configuration: configuration))
-        (reloads, reload) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (readings, reading) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// What came of the last attempt to read the file.
     var status: ReloadStatus { state.withLock(\.status) }
 
     /// Has the file read soon, whether it changed or not.
-    func requestReload() { reload.yield() }
+    func requestReload() { watch.ask() }
 
     /// Publishes what the file says; it is read again, since it may have changed before it was watched.
     func start() async {
@@ -63,7 +63,7 @@ final class ConfigurationFollower: Service {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.followFile() }
-                group.addTask { await self.followRequests() }
+                group.addTask { await self.followReadings() }
                 group.addTask { await self.followNames() }
             }
         }
@@ -73,31 +73,39 @@ final class ConfigurationFollower: Service {
 
     private func followFile() async {
         await withTaskCancellationHandler {
-            try? await blocking { self.watch.run { self.reload.yield() } }
+            // Read by the thread that watches: on a busy machine each further thread is one more wait before the change takes effect.
+            try? await blocking { self.watch.run { self.reading.yield(Result(catching: self.readAgain)) } }
         } onCancel: {
             watch.stop()
         }
     }
 
-    private func followRequests() async {
-        for await _ in reloads { await readAgain() }
+    private func readAgain() throws -> FileConfiguration {
+        try FileConfiguration.load(path, after: state.withLock(\.configuration))
     }
 
-    private func readAgain() async {
-        do {
-            let (path, current) = (path, state.withLock(\.configuration))
-            let configuration = try await blocking { try FileConfiguration.load(path, after: current) }
-            warnOfRestart(configuration)
-            await adopt(configuration)
-            state.withLock { $0.status.succeeded(at: Date()) }
-            logger.info("Reloaded the configuration", metadata: ["file": "\(path)"])
-        } catch {
-            state.withLock { $0.status.failed("\(error)", at: Date()) }
-            logger.error(
-                "The configuration cannot be used; the last good one stays in force",
-                metadata: ["file": "\(path)", "error": "\(error)"]
-            )
+    private func followReadings() async {
+        for await reading in readings {
+            switch reading {
+            case .success(let configuration): await take(configuration)
+            case .failure(let error): refuse(error)
+            }
         }
+    }
+
+    private func take(_ configuration: FileConfiguration) async {
+        warnOfRestart(configuration)
+        await adopt(configuration)
+        state.withLock { $0.status.succeeded(at: Date()) }
+        logger.info("Reloaded the configuration", metadata: ["file": "\(path)"])
+    }
+
+    private func refuse(_ error: any Error) {
+        state.withLock { $0.status.failed("\(error)", at: Date()) }
+        logger.error(
+            "The configuration cannot be used; the last good one stays in force",
+            metadata: ["file": "\(path)", "error": "\(error)"]
+        )
     }
 
     /// Some fields are looked at only when the gateway starts.

@@ -12,7 +12,7 @@ final class FileWatch: Sendable {
     /// The first file is the one whose folder is watched; the others are only looked at.
     private let files: Mutex<[String]>
     private let wakeup: Int32
-    private let isStopped = Mutex(false)
+    private let orders = Mutex(Orders())
     /// The files as they were last told.
     private let told: Mutex<[Signature]>
 
@@ -35,9 +35,15 @@ final class FileWatch: Sendable {
         told.withLock { $0 = Array($0.prefix(1)) + Self.signatures(all).dropFirst() }
     }
 
+    /// Has ``run(onChange:)`` tell of a change although there may be none.
+    func ask() {
+        orders.withLock { $0.tellsAnyway = true }
+        clinux_eventfd_signal(wakeup)
+    }
+
     /// Ends ``run(onChange:)``.
     func stop() {
-        isStopped.withLock { $0 = true }
+        orders.withLock { $0.isStopped = true }
         clinux_eventfd_signal(wakeup)
     }
 
@@ -52,10 +58,12 @@ final class FileWatch: Sendable {
                 pollfd(fd: notifier?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
             ]
             poll(&descriptors, 2, Self.restMilliseconds)
-            if isStopped.withLock({ $0 }) { return }
+            if descriptors[0].revents != 0 { clinux_eventfd_clear(wakeup) }
+            let orders = orders.withLock { $0.take() }
+            if orders.isStopped { return }
             let isComplete = descriptors[1].revents != 0 && (notifier?.readNames() ?? false)
             let seen = Self.signatures(files.withLock { $0 })
-            if isComplete || seen != told.withLock({ $0 }) && seen == resting {
+            if orders.tellsAnyway || isComplete || seen != told.withLock({ $0 }) && seen == resting {
                 told.withLock { $0 = seen }
                 resting = nil
                 onChange()
@@ -66,6 +74,16 @@ final class FileWatch: Sendable {
     }
 
     // MARK: - Private
+
+    private struct Orders {
+        var isStopped = false
+        var tellsAnyway = false
+
+        mutating func take() -> Orders {
+            defer { tellsAnyway = false }
+            return self
+        }
+    }
 
     private struct Signature: Equatable {
         var identity = clinux_file_identity()
