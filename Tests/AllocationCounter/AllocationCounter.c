@@ -17,7 +17,12 @@ static inline void count(atomic_ullong *counter) {
         atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Sanitizers replace the same functions themselves.
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+bool allocation_counter_counts(void) { return false; }
+#else
+bool allocation_counter_counts(void) { return true; }
+
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
@@ -51,7 +56,6 @@ int posix_memalign(void **result, size_t alignment, size_t size) {
     *result = made;
     return 0;
 }
-#endif
 
 // The program's own definitions come before those of Swift's runtime, for everything that is linked with it.
 #define COUNTED(type, name, parameters, arguments)                          \
@@ -69,6 +73,7 @@ COUNTED(void *, swift_bridgeObjectRetain, (void *object), (object))
 COUNTED(void, swift_release, (void *object), (object))
 COUNTED(void, swift_release_n, (void *object, uint32_t n), (object, n))
 COUNTED(void, swift_bridgeObjectRelease, (void *object), (object))
+#endif
 
 void allocation_counter_start(uint64_t thread) {
     wanted = (pthread_t)thread;

@@ -10,6 +10,7 @@ extension Worker {
 
     mutating func continueHandshake(_ client: ConnectionPointer) {
         guard client.pointee.isReadable else { return }
+        let desk = desk  // Through `self`, the compiler makes an invalid module of it when it adds the thread sanitizer.
         // Connections that never say anything cost no session.
         guard let session = client.pointee.session ?? TLSDesk.open(desk) else { return closeClient(client) }
         client.pointee.session = session
@@ -57,6 +58,7 @@ extension Worker {
         into target: UnsafeMutablePointer<UInt8>,
         size: Int
     ) -> Int {
+        let desk = desk  // As in continueHandshake.
         desk.pointee.attend(to: connection)
         var filled = 0
         var outcome = SSL_ERROR_NONE

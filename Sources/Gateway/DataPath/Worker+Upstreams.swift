@@ -108,8 +108,9 @@ extension Worker {
     func attach(_ upstream: ConnectionPointer, to client: ConnectionPointer, _ endpoint: UInt32) {
         upstream.pointee.peer = client.pointee.index
         client.pointee.peer = upstream.pointee.index
-        topology.endpoints[endpoint].pointee.inFlight += 1
-        topology.endpoints[endpoint].pointee.words?.add(.inFlight, worker: number)
+        let state = topology.endpoints[endpoint]
+        state.pointee.inFlight += 1
+        state.pointee.words?.add(.inFlight, worker: number)
     }
 
     /// An idle connection that is still good. Where the request could not be sent twice, the socket is asked first: its end may have

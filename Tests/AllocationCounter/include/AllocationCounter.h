@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 // Counts what one thread does that costs: allocations, reference counting, system calls. One count at a time.
@@ -12,6 +13,8 @@ typedef struct {
     uint64_t references;
 } thread_costs;
 
+/// Whether this build counts; with a sanitizer it does not.
+bool allocation_counter_counts(void);
 /// Starts counting from zero in a thread, given as its pthread_t.
 void allocation_counter_start(uint64_t thread);
 /// Stops counting and returns the allocations.
