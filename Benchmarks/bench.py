@@ -148,6 +148,20 @@ def load(program, *options, cpu=LOAD_CPU):
         sys.exit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
 
 
+@contextlib.contextmanager
+def rivals(cpu=SUBJECT_CPU, count=2):
+    """Loops on one processor that leave a program there its fair share, 1 / (count + 1), however much it would use."""
+    loops = []
+    try:
+        for _ in range(count):
+            loops.append(subprocess.Popen(["taskset", "-c", cpu, sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL))
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
 def check(report, what):
     """A comparison of failures would mean nothing."""
     if report["total"]["good"] < 0.99 * report["total"]["ended"] or report["total"]["ended"] == 0:
