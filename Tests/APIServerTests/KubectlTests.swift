@@ -184,16 +184,17 @@ import Testing
 
     @Test func watchesTables() async throws {
         try await TestServer.with { server in
+            let before = server.server.service.store.watcherCount
             async let watched = server.kubectl(
                 "get",
                 "configmaps",
                 "-w",
-                "--request-timeout=4s",
+                "--request-timeout=15s",
                 "-l",
                 "app=x",
                 "--no-headers"
             )
-            try await Task.sleep(for: .seconds(1))
+            try await eventually { server.server.service.store.watcherCount > before }
             let client = server.server.client
             _ = try await client.create(
                 .configMaps,

@@ -62,7 +62,7 @@ import Testing
             streaming.closesAfterAnswering()
             let connection = try await TLSConnection.open(server)
             try await connection.send(upgradeRequest(server, Self.exec, ["Upgrade: SPDY/3.1"]))
-            try await eventually(within: .seconds(3)) { connection.hasEnded }
+            try await eventually(within: .seconds(20)) { connection.hasEnded }
             #expect(connection.received.hasPrefix("HTTP/1.1 101 Switching Protocols"))
         }
     }
@@ -112,7 +112,7 @@ import Testing
             )
             streaming.closesAfterAnswering()
             // What answers is no runtime, so kubectl gets no further; only how it asks counts here.
-            let arguments = ["5", "kubectl", "--kubeconfig", server.kubeconfig] + command
+            let arguments = ["20", "kubectl", "--kubeconfig", server.kubeconfig] + command
             _ = try await CommandResult.run("/usr/bin/timeout", arguments)
             let head = try #require(streaming.heads.first)
             #expect(head.lowercased().contains("upgrade: spdy/3.1"), "\(head)")

@@ -95,7 +95,7 @@ func statusError(_ body: () async throws -> Void) async -> StatusError? {
 
 extension AsyncThrowingStream where Element: Sendable, Failure == any Error {
     /// The next `count` elements; fails the test's task when they do not come in time.
-    func first(_ count: Int, within limit: Duration = .seconds(10)) async throws -> [Element] {
+    func first(_ count: Int, within limit: Duration = .seconds(60)) async throws -> [Element] {
         try await withThrowingTaskGroup(of: [Element].self) { group in
             group.addTask {
                 var elements: [Element] = []

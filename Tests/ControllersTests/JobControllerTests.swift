@@ -78,7 +78,7 @@ struct JobControllerTests {
         try await withControllers { cluster in
             _ = try await cluster.create(.jobs, namespace: "default", .job("work", spec: ["activeDeadlineSeconds": 1]))
             try await waitUntil("it runs") {
-                cluster.find(.jobs, namespace: "default", name: "work")?["status", "ready"] == 1
+                cluster.requests.contains { $0.verb == .create && $0.resource == .pods }
             }
             try await waitUntil("it failed") { cluster.condition(.jobs, "work", "Failed")?["status"] == "True" }
             #expect(cluster.condition(.jobs, "work", "Failed")?["reason"] == "DeadlineExceeded")

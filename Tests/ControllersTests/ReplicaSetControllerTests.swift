@@ -54,8 +54,9 @@ struct ReplicaSetControllerTests {
 
     @Test
     func adoptsAndReleasesByLabels() async throws {
-        try await withControllers { cluster in
-            cluster.put(.pods, ["metadata": ["name": "stray", "namespace": "default", "labels": ["app": "web"]]])
+        let pod: JSON = ["metadata": ["name": "stray", "namespace": "default", "labels": ["app": "web"]]]
+        // It is there before the controllers look, so that no third pod is made in its place.
+        try await withControllers(MemoryCluster([(.pods, pod)])) { cluster in
             _ = try await cluster.create(.replicaSets, namespace: "default", replicaSet)
             try await waitUntil("three are there") { cluster.all(.pods).count == 3 }
             let stray = try #require(cluster.find(.pods, namespace: "default", name: "stray"))

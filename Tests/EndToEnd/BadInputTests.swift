@@ -49,12 +49,12 @@ struct BadInputTests {
         ),
     ]
 
-    @Test(.timeLimit(.minutes(2)), arguments: mistakes)
+    @Test(.timeLimit(.minutes(6)), arguments: mistakes)
     func aMistakeInTheConfigurationIsNamed(_ mistake: Mistake) async throws {
         try await withServingProject { project in
             var files = JourneyApplication(version: 2).files
             files[".gitlab-ci.yml"] = mistake.configuration
-            let pipeline = try await project.pipeline(try await project.push(files), within: .seconds(15))
+            let pipeline = try await project.pipeline(try await project.push(files), within: .seconds(60))
             #expect(pipeline.status == "failed")
             let errors = try #require(pipeline.yamlErrors)
             for error in mistake.errors { #expect(errors.contains(error), "\(errors)") }
@@ -64,12 +64,12 @@ struct BadInputTests {
 
     // MARK: - Jobs
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(6)))
     func aMissingImageFailsTheJobWithTheReason() async throws {
         try await withServingProject { project in
             var files = JourneyApplication(version: 2).files
             files[".gitlab-ci.yml"] = "test:\n  image: busybox:0.0.1\n  script: [echo one]\n"
-            let job = try await failedJob("test", of: project, files, within: .seconds(30))
+            let job = try await failedJob("test", of: project, files, within: .seconds(120))
             #expect(job.failureReason == "image_pull_failure")
             let trace = try await project.trace(job)
             #expect(trace.contains("busybox:0.0.1 could not be pulled"), "\(trace)")
@@ -77,7 +77,7 @@ struct BadInputTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(6)))
     func aFailingBuildShowsItsOutput() async throws {
         try await withServingProject { project in
             var application = JourneyApplication(version: 2)
@@ -89,7 +89,7 @@ struct BadInputTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(6)))
     func anUnknownFieldInAManifestIsNamed() async throws {
         try await withServingProject { project in
             var application = JourneyApplication(version: 2)
@@ -100,7 +100,7 @@ struct BadInputTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(6)))
     func artifactsCannotEscape() async throws {
         try await withServingProject { project in
             try await project.commit(JourneyApplication(version: 2).files)
@@ -113,7 +113,7 @@ struct BadInputTests {
             try await project.git("add", "-A")
             try await project.git("commit", "-q", "-m", "Escape")
             try await project.git("push", "-q", "origin", "main")
-            let pipeline = try await project.pipeline(try await project.head(), within: .seconds(60))
+            let pipeline = try await project.pipeline(try await project.head(), within: .seconds(150))
             let send = try await project.job("send", of: pipeline)
             #expect(send.status == "success")
             let link = try await project.job("link", of: pipeline)
@@ -147,7 +147,7 @@ struct BadInputTests {
 
     // MARK: - People
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(6)))
     func aWrongPasswordPushesNothing() async throws {
         try await withServingProject { project in
             let before = try await project.git("ls-remote", "origin", "main")
@@ -238,7 +238,7 @@ struct BadInputTests {
         _ name: String,
         of project: JourneyProject,
         _ files: [String: String],
-        within deadline: Duration = .seconds(60)
+        within deadline: Duration = .seconds(150)
     ) async throws -> JourneyProject.Job {
         let pipeline = try await project.pipeline(try await project.push(files), within: deadline)
         #expect(pipeline.status == "failed")

@@ -106,7 +106,9 @@ import Testing
         let words = ["deploy", project.path, "--environment", "staging", "--manifests"]
         let deployed = try await run(platform, words + [manifests])
         #expect(deployed.exitCode == 0, "\(deployed.output)\(deployed.errors)")
-        #expect(try await platform.page(host: "cli-app-staging.localhost").body.contains("version 1"))
+        try await waitUntil("staging serves", within: .seconds(60)) {
+            try await platform.page(host: "cli-app-staging.localhost").body.contains("version 1")
+        }
 
         let plain = FileManager.default.temporaryDirectory.appending(path: "plain-\(UUID().uuidString)").path
         try FileManager.default.copyItem(atPath: manifests, toPath: plain)

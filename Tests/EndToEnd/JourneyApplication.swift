@@ -81,6 +81,7 @@ struct JourneyApplication {
                       path: \(probePath)
                       port: http
                     periodSeconds: 1
+                    timeoutSeconds: 5
         ---
         apiVersion: v1
         kind: Service

@@ -49,7 +49,7 @@ struct JourneyCrashTests {
             #expect(report.requests > 100 * rounds)
             #expect(report.bodies.isSuperset(of: ["version 0\n", "version \(rounds)\n"]))
             // How quick a restart is, Benchmarks/run tells; here it only has to come.
-            #expect(crashes.restarts.allSatisfy { $0 <= .seconds(30) })
+            #expect(crashes.restarts.allSatisfy { $0 <= .seconds(110) })
             let later = try await Self.processes(of: platform)
             #expect(processes.allSatisfy { $0.value == later[$0.key] }, "\(processes) became \(later)")
             for (version, commit) in ([first] + crashes.commits).enumerated() {
@@ -202,7 +202,7 @@ private struct Crashes {
             lostPushes += 1
             #expect(try await push(), "a push that was cut off can be repeated")
         }
-        try await project.succeed(commit, within: .seconds(120))
+        try await project.succeed(commit, within: .seconds(240))
         commits.append(commit)
     }
 

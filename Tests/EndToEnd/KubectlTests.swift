@@ -203,7 +203,7 @@ enum Manifests {
               - name: web
                 image: busybox:1.36
                 command: [sh, -c, "mkdir /site && echo version 1 > /site/index.html && echo serving && exec httpd -f -p 8080 -h /site"]
-                readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+                readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 5}
         ---
         apiVersion: v1
         kind: Service

@@ -81,7 +81,7 @@ struct Site {
                   image: nginx:1.22
                   command: [nginx, -c, /etc/site/nginx.conf, -g, daemon off;]
                   ports: [{name: http, containerPort: 8080}]
-                  readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+                  readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1, timeoutSeconds: 5}
                   volumeMounts: [{name: site, mountPath: /etc/site}]
               volumes:
                 - name: site

@@ -56,6 +56,8 @@ final class SteadyLoad: Sendable {
     }
 
     var requests: Int { state.withLock(\.report.requests) }
+    /// The different pages that came so far.
+    var bodies: Set<String> { state.withLock(\.report.bodies) }
 
     /// Waits until all requests that were started are answered or failed.
     func stop() async throws -> Report {

@@ -3,7 +3,7 @@ import Testing
 
 /// Two platforms on one machine: neither sees the other's objects, and one coming and going costs the other no request.
 @Suite(.serialized) struct TwoHomesTests {
-    @Test(.timeLimit(.minutes(4))) func homesDoNotDisturbEachOther() async throws {
+    @Test(.timeLimit(.minutes(10))) func homesDoNotDisturbEachOther() async throws {
         try await TestPlatform.with { first in
             let site = try await deploy("first", on: first)
             let load = SteadyLoad(port: first.gatewayPort, hosts: [site.host])

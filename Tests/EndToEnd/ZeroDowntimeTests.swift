@@ -55,8 +55,8 @@ private struct Neighbour {
             targets += ["http://\(site.name)/", "http://\(address)/"]
         }
         try await platform.kubectl("apply", "-f", "-", input: manifest(targets))
-        try await platform.kubectl("wait", "--for=condition=Ready", "pod/neighbour", "--timeout=30s")
-        try await waitUntil("the first call between pods", within: .seconds(10)) {
+        try await platform.kubectl("wait", "--for=condition=Ready", "pod/neighbour", "--timeout=120s")
+        try await waitUntil("the first call between pods", within: .seconds(60)) {
             try await log().contains { $0.hasPrefix("sent") }
         }
     }

@@ -17,6 +17,11 @@ import Testing
         return text.split(separator: "\n").map(String.init)
     }
 
+    /// The lines that have been written to their end.
+    private static func lineEnds(_ path: String) -> Int {
+        FileManager.default.contents(atPath: path)?.count { $0 == UInt8(ascii: "\n") } ?? 0
+    }
+
     private static func objects(_ path: String) throws -> [[String: Any]] {
         try lines(path).map {
             try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] ?? [:]
@@ -120,22 +125,18 @@ import Testing
                 }
                 let result = await load.stop()
                 #expect(result.failures == [])
-                try await eventually {
-                    try Self.all(path).count == result.answers
-                }
+                let files = [path, "\(path).0", "\(path).1", "\(path).2"]
+                try await eventually { files.reduce(0) { $0 + Self.lineEnds($1) } == result.answers }
                 #expect(plane.accessLog?.dropped == 0)
-                for object in try Self.all(path) {
+                let objects = try files.flatMap { try Self.objects($0) }
+                for object in objects {
                     #expect(object["target"] as? String == "/load")
                     #expect((object["requestId"] as? String)?.count == 32)
                 }
-                let ids = Set(try Self.all(path).compactMap { $0["requestId"] as? String })
+                let ids = Set(objects.compactMap { $0["requestId"] as? String })
                 #expect(ids.count == result.answers)
             }
         }
-    }
-
-    private static func all(_ path: String) throws -> [[String: Any]] {
-        try [path, "\(path).0", "\(path).1", "\(path).2"].flatMap { try objects($0) }
     }
 
     @Test func writesWhatWaitsWhenItEnds() async throws {

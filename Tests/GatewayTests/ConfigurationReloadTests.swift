@@ -117,9 +117,9 @@ import Testing
             try await eventually { try await gateway.backend() == "first" }
             let before = try await gateway.config()["successes"]?.int ?? 0
             gateway.reloads.yield()
-            try await eventually { try await gateway.config()["successes"]?.int == before + 1 }
+            try await eventually { try await gateway.config()["successes"]?.int ?? 0 >= before + 1 }
             #expect(try await gateway.admin("POST /reload").status == 202)
-            try await eventually { try await gateway.config()["successes"]?.int == before + 2 }
+            try await eventually { try await gateway.config()["successes"]?.int ?? 0 >= before + 2 }
         }
     }
 
@@ -188,9 +188,9 @@ import Testing
                 }
                 try await eventually { try await gateway.backend() == name }
             }
+            try await eventually { load.answers > 100 }
             let result = await load.stop()
             #expect(result.failures == [])
-            #expect(result.answers > 100)
         }
     }
 

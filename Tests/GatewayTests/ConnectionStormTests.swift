@@ -29,7 +29,7 @@ import Testing
         let configure: (inout DataPathConfiguration) -> Void = {
             $0.headTimeout = 500
             $0.lingerTimeout = 200
-            $0.progressTimeout = 1000
+            $0.progressTimeout = 5000
         }
         try await withDataPlane(.single([server.port]), workers: 2, configure: configure) { plane in
             let port = plane.port

@@ -49,7 +49,6 @@ import Testing
     private static func isRefused(_ entry: Case, by backend: RealServer.Running) throws -> Bool {
         guard case .message(let message) = entry.reading else { return false }
         let client = try RawConnection(port: backend.port)
-        client.setTimeout(milliseconds: 3000)
         try client.send(Array(entry.bytes[..<message.length]) + (message.isKept ? Array(sentinel.utf8) : []))
         if !message.isKept { client.shutdownSending() }
         let answers = client.readAnswers(toHead: message.method == "HEAD")

@@ -14,8 +14,8 @@ import Testing
 
         init(backend: Int) throws {
             home = FileManager.default.temporaryDirectory.path + "/g\(UInt32.random(in: 0 ... .max))"
-            port = try RawServer { _ in }.port
-            let tlsPort = try RawServer { _ in }.port
+            let (plainPort, tlsPort) = try RawServer.freePorts()
+            port = plainPort
             for folder in ["run", "gateway", "kubernetes", "logs"] {
                 try FileManager.default.createDirectory(
                     atPath: "\(home)/\(folder)",

@@ -94,12 +94,9 @@ import Testing
                     let gateway = cluster.find(.gateways, namespace: "default", name: "edge")
                     return gateway?["status", "listeners"]?.array?.first?["attachedRoutes"] == 1
                 }
-                let metrics = try await Self.admin(folder, "GET /metrics").text
-                #expect(
-                    metrics.contains(
-                        "sampan_gateway_requests_total{route=\"default/shop\",backend=\"default/web:80\",code=\"2xx\"} 1\n"
-                    )
-                )
+                let counted =
+                    "sampan_gateway_requests_total{route=\"default/shop\",backend=\"default/web:80\",code=\"2xx\"} 1\n"
+                try await eventually { try await Self.admin(folder, "GET /metrics").text.contains(counted) }
                 cluster.remove(.httpRoutes, namespace: "default", name: "shop")
                 try await eventually { try await !Self.admin(folder, "GET /table").text.contains("default/web:80") }
                 #expect(try await Self.status(port) == 404)
@@ -125,9 +122,10 @@ import Testing
     }
 
     @Test func drainsOverTheAdminSocket() async throws {
+        let isHeld = Mutex(true)
         let server = try RawServer { connection in
             _ = try connection.readHead()
-            usleep(1_500_000)
+            while isHeld.withLock(\.self) { usleep(1000) }
             try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         }
         try await Self.withFolder { folder in
@@ -139,6 +137,7 @@ import Testing
                 try await eventually { server.accepted == 1 }
                 let client = GatewayDrainClient(socketPath: "\(folder)/admin.sock")
                 #expect(await client.withdraw(podIP: "127.0.0.1", deadline: .milliseconds(50)) == false)
+                isHeld.withLock { $0 = false }
                 #expect(await client.withdraw(podIP: "127.0.0.1", deadline: .seconds(5)))
                 #expect(try await status == 200)
                 #expect(

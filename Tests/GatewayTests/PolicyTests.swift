@@ -230,16 +230,18 @@ import Testing
             workers: 2
         ) { plane in
             let port = plane.port
-            let clients = try (0..<40).map { _ in try RawConnection(port: port) }
+            let clients = try (0..<200).map { _ in try RawConnection(port: port) }
+            let start = ContinuousClock.now
             try await onThread { for client in clients { try client.send(get()) } }
             let statuses = try await onThread { try clients.map { try $0.readResponse().status } }
             let passed = statuses.count { $0 == 200 }
             #expect(statuses.allSatisfy { $0 == 200 || $0 == 429 })
             // Twenty fit into the wait; on a slow machine a few more come later.
-            #expect((20...39).contains(passed))
+            #expect((20...199).contains(passed))
             #expect(Self.count(plane, "even", .queued) >= 19)
             let times = arrivals.withLock { $0 }
-            #expect(times.last! - times.first! >= .milliseconds(150))
+            let last = try #require(times.last)
+            #expect(last - start >= .milliseconds(10 * (passed - 1)))
         }
     }
 
@@ -265,26 +267,20 @@ import Testing
     @Test func endsTheWaitAtTheRoutesTimeout() async throws {
         let server = try RawServer.echo()
         let limit = RateLimit(requests: 1, per: 60_000, burst: 0, maximumWait: 60_000)
-        let table = Self.table(
-            server.port,
-            [TrafficPolicy(name: "even", .rateLimit(limit))],
-            timeouts: RouteTable.Timeouts(request: 100)
-        )
-        try await withDataPlane(table) { plane in
+        let policy = TrafficPolicy(name: "even", .rateLimit(limit))
+        try await withDataPlane(Self.table(server.port, [policy])) { plane in
             let port = plane.port
-            let statuses = try await onThread { try (0..<2).map { _ in try Self.ask(port).status } }
-            #expect(statuses == [200, 504])
+            #expect(try await onThread { try Self.ask(port).status } == 200)
+            plane.publish(Self.table(server.port, [policy], timeouts: .init(request: 100)))
+            try await eventually { plane.adoptedGeneration == 2 }
+            #expect(try await onThread { try Self.ask(port).status } == 504)
         }
     }
 
     @Test func refusesWhenTheQueueIsFull() async throws {
         let server = try RawServer.echo()
         let limit = RateLimit(requests: 1, per: 60_000, burst: 0, maximumWait: 60_000)
-        let table = Self.table(
-            server.port,
-            [TrafficPolicy(name: "even", .rateLimit(limit))],
-            timeouts: RouteTable.Timeouts(request: 300)
-        )
+        let table = Self.table(server.port, [TrafficPolicy(name: "even", .rateLimit(limit))])
         try await withDataPlane(table, configure: { $0.maximumPaced = 0 }) { plane in
             let port = plane.port
             let statuses = try await onThread { try (0..<2).map { _ in try Self.ask(port).status } }
@@ -441,8 +437,13 @@ import Testing
                     #expect(try client.exchange(get("/write")).status == 200)
                     #expect(try client.exchange(get("/read")).status == 200)
                 }
-                #expect(try client.exchange(get("/write")).status == 200)
-                #expect(try client.exchange(get("/read")).status == 429)
+                // A write is remembered for a second, so that a read much later than that passes.
+                var status = 200
+                for _ in 0..<5 where status == 200 {
+                    #expect(try client.exchange(get("/write")).status == 200)
+                    status = try client.exchange(get("/read")).status
+                }
+                #expect(status == 429)
                 #expect(try client.exchange(get("/write")).status == 200)
             }
             let port = plane.port
@@ -491,7 +492,13 @@ import Testing
                 try connection.send("HTTP/1.1 \(status)\r\nContent-Length: 0\r\n\r\n")
             }
         }
-        let breaker = CircuitBreaker(minimumRequests: 5, errorRatio: 0.5, openTime: 300, probes: 2, probeDeadline: 5000)
+        let breaker = CircuitBreaker(
+            minimumRequests: 5,
+            errorRatio: 0.5,
+            openTime: 2000,
+            probes: 2,
+            probeDeadline: 5000
+        )
         let fallback = FallbackResponse(status: 200, contentType: "application/json", body: "{\"items\":[]}")
         let policies = [TrafficPolicy(name: "b", .circuitBreaker(breaker), fallback: fallback)]
         try await withDataPlane(Self.table(server.port, policies), workers: 2) { plane in
@@ -502,7 +509,7 @@ import Testing
             // Five show that it fails; what comes then gets the fallback. A slow machine may have probed once meanwhile.
             #expect(statuses.prefix(5) == [500, 500, 500, 500, 500])
             #expect(statuses.count { $0 == 500 } <= 7)
-            #expect(statuses.last == 200)
+            #expect(statuses.contains(200))
             let degraded = try await onThread { try Self.ask(port) }
             if degraded.status == 200 {
                 #expect(degraded.text == "{\"items\":[]}")
@@ -542,12 +549,12 @@ import Testing
         let policies = [TrafficPolicy(name: "b", .circuitBreaker(breaker))]
         try await withDataPlane(Self.table(server.port, policies)) { plane in
             let port = plane.port
-            let hanging = try (0..<4).map { _ in
+            let hanging = try (0..<3).map { _ in
                 let client = try RawConnection(port: port)
                 try client.send(get())
                 return client
             }
-            try await eventually { server.arrived == 4 }
+            try await eventually { server.arrived == 3 }
             try await eventually {
                 let client = try RawConnection(port: port)
                 try client.send(get())
@@ -556,7 +563,7 @@ import Testing
                     return (try? client.readResponse().status) == 503
                 }
             }
-            #expect(hanging.count == 4)
+            #expect(hanging.count == 3)
             server.release()
         }
     }
@@ -691,14 +698,15 @@ import Testing
             }
             try await eventually(within: 10) { plane.value(of: .clients) == 0 && plane.value(of: .inFlight) == 0 }
             let states = Dictionary(uniqueKeysWithValues: plane.policies.map { ($0.policy.name, $0) })
-            #expect(states["c"]?.words.pointee.load(ordering: .relaxed) == 0)
+            let (limited, keyed) = (try #require(states["c"]), try #require(states["k"]))
             let shedder = LoadShedder(shedding, words: try #require(states["s"]).words)
-            #expect(shedder.inFlight(level: 0) == 0)
-            let keyed = try #require(states["k"])
-            let left = (0..<KeyedConcurrencyLimiter.words(ConcurrencyLimit(maximum: 1000))).count {
-                $0 % 16 > 7 && keyed.words[$0].load(ordering: .relaxed) & 0xFFFF_FFFF > 0
+            try await eventually {
+                let left = (0..<KeyedConcurrencyLimiter.words(ConcurrencyLimit(maximum: 1000))).count {
+                    $0 % 16 > 7 && keyed.words[$0].load(ordering: .relaxed) & 0xFFFF_FFFF > 0
+                }
+                let inFlight = limited.words.pointee.load(ordering: .relaxed)
+                return left == 0 && inFlight == 0 && shedder.inFlight(level: 0) == 0
             }
-            #expect(left == 0)
         }
     }
 }

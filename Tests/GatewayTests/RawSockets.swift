@@ -224,6 +224,31 @@ extension Optional {
     }
 }
 
+/// A port that refuses connections: it is taken, but nobody listens.
+final class ClosedPort: Sendable {
+    let port: Int
+    private let descriptor: Int32
+
+    init() throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var place = sockaddr_in()
+        place.sin_family = sa_family_t(AF_INET)
+        place.sin_addr.s_addr = inet_addr("127.0.0.1")
+        let result = withUnsafePointer(to: &place) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else { throw RawConnection.Failure(description: "cannot bind a socket") }
+        var address = clinux_address()
+        _ = clinux_local_address(descriptor, &address)
+        port = Int(address.port)
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+}
+
 /// A server on a free port; each connection has a thread of its own.
 final class RawServer: Sendable {
     let port: Int
@@ -302,6 +327,12 @@ final class RawServer: Sendable {
     func stop() { listener.stop() }
 
     deinit { stop() }
+
+    /// Two different ports that were free a moment ago.
+    static func freePorts() throws -> (Int, Int) {
+        let servers = (try RawServer { _ in }, try RawServer { _ in })
+        return withExtendedLifetime(servers) { (servers.0.port, servers.1.port) }
+    }
 
     /// Answers every request with what it saw: the head as text, then the body.
     static func echo(name: String = "echo") throws -> RawServer {

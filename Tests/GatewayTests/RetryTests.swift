@@ -96,7 +96,7 @@ import Testing
         }
         let good = Counter()
         let server = try Self.server(200, good)
-        let retry = RetryPolicy(retries: 1, conditions: [.perTryTimeout], perTryTimeout: 80, baseInterval: 0)
+        let retry = RetryPolicy(retries: 1, conditions: [.perTryTimeout], perTryTimeout: 500, baseInterval: 0)
         let policy = BackendPolicy(loadBalancing: .roundRobin)
         try await withDataPlane(.single([stalled.port, server.port], retry: retry, policy: policy)) { plane in
             try await onThread {
@@ -189,18 +189,16 @@ import Testing
     }
 
     @Test func saysWhyNoEndpointWasReached() async throws {
-        let server = try RawServer.echo()
-        let port = server.port
-        server.stop()
-        try await eventually { (try? RawConnection(port: port)) == nil }
-        try await withDataPlane(.single([port]), configure: { $0.holdTimeout = 100 }) { plane in
+        let closed = try ClosedPort()
+        try await withDataPlane(.single([closed.port]), configure: { $0.holdTimeout = 100 }) { plane in
             let answer = try await onThread { try RawConnection(port: plane.port).exchange(get()) }
             #expect(answer.status == 502)
             #expect(answer["Proxy-Status"] == "sampan; error=connection_refused")
             let words = plane.words(ofSeries: try #require(plane.series.first { !$0.series.backend.isEmpty }).number)
             #expect(words[WorkerMetrics.Counter.connectFailures.word] > 0)
         }
-        try await withDataPlane(.single([port], retry: RetryPolicy(retries: 2, conditions: [.reset]))) { plane in
+        let retry = RetryPolicy(retries: 2, conditions: [.reset])
+        try await withDataPlane(.single([closed.port], retry: retry)) { plane in
             let answer = try await onThread { try RawConnection(port: plane.port).exchange(get()) }
             #expect(answer.status == 502)
             #expect(plane.value(of: .connects) == 1)

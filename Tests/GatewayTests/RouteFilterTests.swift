@@ -217,8 +217,7 @@ import Testing
     @Test func neitherWaitsNorFailsWithACopy() async throws {
         let server = try RawServer.echo()
         let stalled = try RawServer { connection in _ = try connection.readToEnd() }
-        let closed = try RawServer.echo()
-        closed.stop()
+        let closed = try ClosedPort()
         for port in [stalled.port, closed.port] {
             try await withDataPlane(Self.mirroring(server.port, to: port)) { plane in
                 try await onThread {

@@ -9,7 +9,9 @@ import Testing
     func letsNothingThrough(_ server: RealServer) async throws {
         try await server.run { backend in
             try await Arena.with(backend) { arena in
-                for attack in SmugglingCorpus.all {
+                // What an unfinished one leaves in the log comes at any time, so those come last.
+                let all = SmugglingCorpus.all
+                for attack in all.filter({ $0.outcome != .unfinished }) + all.filter({ $0.outcome == .unfinished }) {
                     let before = try arena.backend.seen().count
                     let answers = try await onThread { try arena.send([attack.bytes]) }
                     try await arena.check(attack, answers, before)
@@ -86,7 +88,7 @@ private struct Arena: Sendable {
         guard attack.outcome != .unfinished else { return }
         var expected = before + Self.victims
         if case .passed(let count) = attack.outcome { expected += count }
-        try await eventually(within: 5) { try backend.seen().count >= expected }
+        try await eventually { try backend.seen().count >= expected }
         let seen = try backend.seen()
         #expect(seen.count == expected, "\(attack.name): \(seen[before...])")
     }
@@ -109,7 +111,7 @@ private struct Arena: Sendable {
     func finish() async throws {
         let last = try await onThread { try RawConnection(port: plane.port).exchange(get("/last")) }
         #expect(last.status == 200)
-        try await eventually(within: 5) {
+        try await eventually {
             try backend.seen().contains { $0.hasPrefix("\(mark) ") && $0.contains("/last") }
         }
         let smuggled = try backend.seen().filter { $0.contains("/smuggled") || $0.hasPrefix("forged") }

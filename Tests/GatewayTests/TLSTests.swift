@@ -336,7 +336,7 @@ struct TLSTests {
     @Test func silentAndSlowHandshakesEndAtTheDeadline() async throws {
         let server = try RawServer.echo()
         let table = RouteTable.secured([server.port], [try await TestCertificates.usual()])
-        try await withSecurePlane(table, configure: { $0.handshakeTimeout = 200 }) { plane, port in
+        try await withSecurePlane(table, configure: { $0.handshakeTimeout = 2000 }) { plane, port in
             try await onThread {
                 let silent = try RawConnection(port: port)
                 let slow = try RawConnection(port: port)
@@ -389,7 +389,7 @@ struct TLSTests {
         let server = try RawServer.echo()
         let certificate = try await TestCertificates.usual()
         // Ports that were free a moment ago.
-        let (plain, secure) = (try RawServer { _ in }.port, try RawServer { _ in }.port)
+        let (plain, secure) = try RawServer.freePorts()
         var table = RouteTable.single([server.port])
         table.listeners = [
             .init(name: "own"), .init(name: "plain", port: plain),

@@ -35,7 +35,7 @@ struct OrphanedProgramsTests {
                 (try? String(contentsOfFile: home.logFile("buildah").string, encoding: .utf8)) == "armed\n"
             }
             await OrphanedPrograms(home: home).end(grace: .milliseconds(200))
-            #expect(!git.isRunning && !buildah.isRunning)
+            try await waitUntil("both end") { !git.isRunning && !buildah.isRunning }
             #expect(foreign.isRunning)
             await foreign.stop(grace: .seconds(5))
         }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import NodeAgent
 
-@Suite struct CRIRuntimeTests {
+@Suite(.serialized) struct CRIRuntimeTests {
     @Test(.timeLimit(.minutes(2)))
     func runsASandboxAndMoreThanAThousandCallsOnOneConnection() async throws {
         try await ContainerdFixture.with { fixture in
@@ -26,7 +26,7 @@ import Testing
                 #expect(try await runtime.sandboxes(podUID: nil).isEmpty)
                 group.cancelAll()
             }
-            #expect(fixture.shims().isEmpty)
+            try await waitUntil("the shims are gone") { fixture.shims().isEmpty }
         }
     }
 
@@ -62,7 +62,7 @@ import Testing
                 }
                 group.cancelAll()
             }
-            #expect(fixture.shims().isEmpty)
+            try await waitUntil("the shims are gone") { fixture.shims().isEmpty }
         }
     }
 
@@ -92,7 +92,7 @@ import Testing
                 #expect(try await runtime.containers(podUID: nil).isEmpty)
                 group.cancelAll()
             }
-            #expect(fixture.shims().isEmpty)
+            try await waitUntil("the shims are gone") { fixture.shims().isEmpty }
         }
     }
 }

@@ -10,7 +10,7 @@ import Testing
 @testable import NodeAgent
 
 /// The agent on a runtime in memory: what a real one does too rarely or too well.
-@Suite(.timeLimit(.minutes(1))) struct PodWorkerTests {
+@Suite(.timeLimit(.minutes(3))) struct PodWorkerTests {
     private struct Fixture {
         let runtime = ScriptedRuntime()
         let cluster = MemoryCluster()
@@ -75,12 +75,12 @@ import Testing
         try await fixture.withAgent { _ in
             try await fixture.create("a")
             try await waitUntil("ready") { fixture.isReady("a") }
-            #expect(
+            try await waitUntil("the event") {
                 fixture.cluster.all(.events).contains {
                     $0["reason"] == "FailedCreatePodSandBox"
                         && $0["message"] == "Failed to create pod sandbox: no address left"
                 }
-            )
+            }
         }
     }
 
@@ -102,7 +102,7 @@ import Testing
             try await fixture.create("a", restart: "Never")
             try await waitUntil("ready") { fixture.isReady("a") }
             try await fixture.runtime.exit("main", code: 4, shownAfter: .milliseconds(150))
-            try await waitUntil("the end", within: .seconds(3)) { fixture.status("a")["phase"] == "Failed" }
+            try await waitUntil("the end", within: .seconds(30)) { fixture.status("a")["phase"] == "Failed" }
             #expect(fixture.status("a")["containerStatuses"]?[0]?["state", "terminated", "exitCode"] == 4)
         }
     }
@@ -126,12 +126,12 @@ import Testing
         fixture.drains = [drain, RecordingDrain()]
         let started = fixture
         try await started.withAgent { _ in
-            try await started.create("a", grace: 1)
+            try await started.create("a", grace: 5)
             try await waitUntil("ready") { started.isReady("a") }
             _ = try await started.cluster.delete(.pods, namespace: "default", name: "a")
             try await waitUntil("withdrawal") { !drain.addresses.isEmpty }
             #expect(!started.runtime.calls.contains { $0.hasPrefix("stopContainer") })
-            try await waitUntil("gone", within: .seconds(5)) {
+            try await waitUntil("gone", within: .seconds(30)) {
                 started.cluster.find(.pods, namespace: "default", name: "a") == nil
             }
             #expect(started.runtime.calls.contains("stopContainer 2"))
@@ -147,6 +147,9 @@ import Testing
             tasks.addTask { try await group.run() }
             try await fixture.create("a")
             try await waitUntil("ready") { fixture.isReady("a") }
+            try await waitUntil("the lease") {
+                fixture.cluster.find(.leases, namespace: "kube-node-lease", name: "node-1") != nil
+            }
             await group.triggerGracefulShutdown()
             try await tasks.waitForAll()
         }

@@ -84,7 +84,7 @@ struct HelperScriptsTests {
                 return try await shop.running {
                     await service.pushed(push)
                     let pipeline = try #require(await service.store.pipelines(ofProject: project.id).first)
-                    try await eventually(seconds: 30, "the pipeline does not end") {
+                    try await eventually(seconds: 150, "the pipeline does not end") {
                         try await service.store.pipeline(pipeline.id)?.status.isComplete == true
                     }
                     let jobs = try await service.store.jobs(ofPipeline: pipeline.id)

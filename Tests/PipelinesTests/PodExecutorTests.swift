@@ -60,7 +60,7 @@ struct PodExecutorTests {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         var configuration = PodExecutor.Configuration(helperImage: "registry.example/helper:1")
-        configuration.logDrain = .milliseconds(200)
+        configuration.logDrain = .seconds(30)
         return PodExecutor(client: cluster, access: access, configuration: configuration, logger: logger)
     }
 

@@ -126,7 +126,7 @@ struct Workshop {
     }
 
     /// Waits until the pipeline has the status.
-    func wait(for pipeline: PipelineRecord, _ status: PipelineStatus, seconds: Double = 10) async throws {
+    func wait(for pipeline: PipelineRecord, _ status: PipelineStatus, seconds: Double = 60) async throws {
         try await eventually(seconds: seconds, "pipeline \(pipeline.id) is not \(status.rawValue)") {
             try await service.store.pipeline(pipeline.id)?.status == status
         }
@@ -139,7 +139,7 @@ struct Workshop {
 
 /// Waits for a condition, at most `seconds`.
 func eventually(
-    seconds: Double = 10,
+    seconds: Double = 60,
     _ failure: String,
     _ condition: () async throws -> Bool
 ) async throws {

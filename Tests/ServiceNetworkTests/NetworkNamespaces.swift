@@ -56,7 +56,7 @@ struct NetworkNamespaces {
     }
 
     func connect(from namespace: String, _ address: String, _ port: Int) async throws -> String {
-        try await shell(namespace, "busybox nc -w 2 \(address) \(port) </dev/null").trimmingCharacters(in: .newlines)
+        try await shell(namespace, "busybox nc -w 20 \(address) \(port) </dev/null").trimmingCharacters(in: .newlines)
     }
 
     // MARK: - Private

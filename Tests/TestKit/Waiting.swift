@@ -6,7 +6,7 @@ package struct WaitTimeout: Error, CustomStringConvertible {
 /// Returns as soon as `condition` holds; throws ``WaitTimeout`` after `deadline`.
 package func waitUntil(
     _ what: String = "the condition",
-    within deadline: Duration = .seconds(10),
+    within deadline: Duration = .seconds(60),
     _ condition: () async throws -> Bool
 ) async throws {
     let end = ContinuousClock.now + deadline
@@ -14,6 +14,6 @@ package func waitUntil(
         guard ContinuousClock.now < end else {
             throw WaitTimeout(description: "\(what) did not come true within \(deadline)")
         }
-        try await Task.sleep(for: .milliseconds(1))
+        try await Task.sleep(for: .milliseconds(5))
     }
 }

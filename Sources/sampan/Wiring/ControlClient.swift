@@ -14,7 +14,7 @@ struct ControlClient: Sendable {
 
     /// Answered at once or not at all: a server that ends may still listen.
     func status() async throws -> PlatformStatus {
-        try await request(.GET, "status", timeout: .seconds(2))
+        try await request(.GET, "status", timeout: .seconds(5))
     }
 
     /// A token of the administrator for one command.
