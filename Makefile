@@ -1,6 +1,7 @@
 # make demo    a commit's whole journey on this machine, ending with a live URL
 # make test    everything that passes without special hardware
 # make test-optimized  the gateway's tests built with the optimizer: what a request costs
+# make test-sanitized  tests of the data path, limits and load generator with the address and the thread sanitizer
 # make fuzz    mutated input for the gateway's parsers, FUZZ_SECONDS for each of them
 # make bench   comparisons with peers
 # make format  lay the sources out
@@ -16,7 +17,7 @@ TESTING := nginx-light haproxy apache2-bin nodejs wrk curl openssl python3 pytho
 export SAMPAN_WARNINGS_AS_ERRORS ?= 1
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: demo test test-optimized unit end-to-end lint format build packages test-packages bench fuzz
+.PHONY: demo test test-optimized test-sanitized lint format build packages test-packages bench fuzz
 
 packages:
 	@Scripts/install-packages $(RUNTIME) $(KUBECTL) $(LIBRARIES)
@@ -38,6 +39,10 @@ test: test-packages lint
 
 test-optimized: test-packages
 	Scripts/test-optimized Gateway
+
+test-sanitized: test-packages
+	Scripts/test-sanitized address
+	Scripts/test-sanitized thread
 
 FUZZ_SECONDS ?= 60
 

@@ -222,11 +222,11 @@ let package = Package(
                 httpTypes, hummingbird, logging, nioCore, nioHTTP1, subprocess, system,
             ]
         ),
-        tests("FlowControl"),
-        // Counts what a thread allocates, for tests that bound it.
+        // Counts what a thread allocates, for tests that bound it, and explains Swift's locks to the thread sanitizer.
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter", publicHeadersPath: "include"),
+        tests("FlowControl", ["AllocationCounter"]),
         tests("Gateway", ["AllocationCounter", "CLinux", "COpenSSL", "FlowControl", logging]),
-        tests("LoadTesting", ["CLinux"]),
+        tests("LoadTesting", ["AllocationCounter", "CLinux"]),
         tests("Host"),
         .testTarget(name: "ArchitectureTests", dependencies: ["TestKit"], swiftSettings: settings),
         .testTarget(
