@@ -10,7 +10,8 @@ extension Worker {
 
     mutating func continueHandshake(_ client: ConnectionPointer) {
         guard client.pointee.isReadable else { return }
-        let desk = desk  // Through `self`, the compiler makes an invalid module of it when it adds the thread sanitizer.
+        // Through `self`, the compiler makes an invalid module of it when it adds the thread sanitizer.
+        let desk = desk
         // Connections that never say anything cost no session.
         guard let session = client.pointee.session ?? TLSDesk.open(desk) else { return closeClient(client) }
         client.pointee.session = session

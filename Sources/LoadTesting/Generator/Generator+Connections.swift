@@ -248,7 +248,8 @@ extension Generator {
 
     /// The connection must stand in no list.
     private mutating func close(_ connection: LoadConnectionPointer) {
-        classes[Int(connection.pointee.trafficClass)].open -= 1
+        let state = classes + Int(connection.pointee.trafficClass)
+        state.pointee.open -= 1
         if let session = connection.pointee.session { TLSSession.free(session) }
         _ = clinux_close(connection.pointee.descriptor)
         connection.pointee.pending?.deallocate()

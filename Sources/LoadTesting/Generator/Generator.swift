@@ -231,10 +231,11 @@ struct Generator: ~Copyable {
         isOffering = false
         endedAt = min(now, end)
         for index in 0..<classCount {
-            classes[index].nextArrival = .max
+            let state = classes + index
+            state.pointee.nextArrival = .max
             guard link.isStopped else { continue }
             // Whoever ends the test early takes back what was not sent yet.
-            while classes[index].waiting.popFirst() != nil { tally(classes + index).pointee.withdrawn &+= 1 }
+            while state.pointee.waiting.popFirst() != nil { tally(classes + index).pointee.withdrawn &+= 1 }
         }
     }
 
