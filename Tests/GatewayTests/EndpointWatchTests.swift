@@ -1,6 +1,7 @@
 import FlowControl
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @testable import Gateway

@@ -224,31 +224,6 @@ extension Optional {
     }
 }
 
-/// A port that refuses connections: it is taken, but nobody listens.
-final class ClosedPort: Sendable {
-    let port: Int
-    private let descriptor: Int32
-
-    init() throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var place = sockaddr_in()
-        place.sin_family = sa_family_t(AF_INET)
-        place.sin_addr.s_addr = inet_addr("127.0.0.1")
-        let result = withUnsafePointer(to: &place) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard result == 0 else { throw RawConnection.Failure(description: "cannot bind a socket") }
-        var address = clinux_address()
-        _ = clinux_local_address(descriptor, &address)
-        port = Int(address.port)
-        self.descriptor = descriptor
-    }
-
-    deinit { close(descriptor) }
-}
-
 /// A server on a free port; each connection has a thread of its own.
 final class RawServer: Sendable {
     let port: Int

@@ -25,9 +25,18 @@ final class ScriptedServer: Sendable {
         }
     }
 
+    /// A blocking listener on a free port of 127.0.0.1.
     private static func listen() throws -> Int32 {
-        let listener = try boundSocket()
-        try #require(Glibc.listen(listener, 128) == 0)
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var place = sockaddr_in()
+        place.sin_family = sa_family_t(AF_INET)
+        place.sin_addr.s_addr = inet_addr("127.0.0.1")
+        let bound = withUnsafePointer(to: &place) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(bound == 0 && Glibc.listen(listener, 128) == 0)
         return listener
     }
 
@@ -50,36 +59,6 @@ final class ScriptedServer: Sendable {
             }
         }
     }
-}
-
-/// A port that refuses connections: it is taken, but nobody listens.
-final class ClosedPort: Sendable {
-    let port: Int
-    private let descriptor: Int32
-
-    init() throws {
-        descriptor = try boundSocket()
-        var address = clinux_address()
-        _ = clinux_local_address(descriptor, &address)
-        port = Int(address.port)
-    }
-
-    deinit { close(descriptor) }
-}
-
-/// A blocking socket on a free port of 127.0.0.1.
-private func boundSocket() throws -> Int32 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    var place = sockaddr_in()
-    place.sin_family = sa_family_t(AF_INET)
-    place.sin_addr.s_addr = inet_addr("127.0.0.1")
-    let bound = withUnsafePointer(to: &place) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-        }
-    }
-    try #require(bound == 0)
-    return descriptor
 }
 
 /// Runs nginx with `/small` of 6 bytes and `/large` of 3 MB on a port of its own.
